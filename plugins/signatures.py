@@ -1,0 +1,101 @@
+"""HMAC schemes of webhooks: pure functions over bytes, a clock given by the caller, constant-time comparison.
+
+Whatever is wrong with a signed request is `NotAuthentic`: a caller who forges learns nothing, and no odd
+header can raise anything else. An empty key never verifies: it is what a blanked secret looks like.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from plugins.errors import NotAuthentic
+from plugins.model import Request, Secret
+
+TOLERANCE = 300.0
+"""Seconds, both ways: Standard Webhooks and Slack both say five minutes."""
+
+_ID = re.compile(r"[!-\-/-~]+")
+"""Visible ASCII without a dot: with dots, `{id}.{timestamp}.{body}` could be cut in a second way."""
+
+
+def standard_key(secret: Secret) -> bytes:
+    """The signing key inside `whsec_` + base64 (Standard Webhooks 1.0, "signature scheme").
+
+    Raises:
+        ValueError: not base64, or not 24 to 64 bytes; the message never holds the value.
+    """
+    text = secret.reveal().removeprefix("whsec_")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("a Standard Webhooks secret is whsec_ and base64") from None
+    if not 24 <= len(key) <= 64:
+        raise ValueError("a Standard Webhooks secret holds 24 to 64 bytes")
+    return key
+
+
+def standard_sign(secrets: Sequence[Secret], *, key: str, at: datetime, body: bytes) -> dict[str, str]:
+    """Headers of a signed request; several secrets give several signatures (rotation).
+
+    `key` becomes `webhook-id`: the same on every retry, while `at` is the time of this one.
+    """
+    if not _ID.fullmatch(key):
+        raise ValueError("a webhook-id is visible ASCII without a dot")
+    stamp = str(int(at.timestamp()))
+    signatures = [_standard(standard_key(secret), key, stamp, body) for secret in secrets]
+    return {"webhook-id": key, "webhook-timestamp": stamp, "webhook-signature": " ".join(signatures)}
+
+
+def standard_verify(request: Request, secrets: Sequence[Secret]) -> str:
+    """The `webhook-id` of a genuine request: the delivery key, equal on redelivery.
+
+    One listed `v1` signature by one of the secrets is enough; unknown versions are passed over.
+    """
+    key, stamp = request.header("webhook-id"), request.header("webhook-timestamp")
+    if not _ID.fullmatch(key):
+        raise NotAuthentic("webhook-id is missing or odd")
+    check_age(stamp, request.at)
+    given = [part.encode("utf-8", "replace") for part in request.header("webhook-signature").split(" ")]
+    genuine = False
+    for secret in secrets:
+        if not secret.reveal():
+            continue
+        expected = _standard(standard_key(secret), key, stamp, request.body).encode()
+        for signature in given:
+            genuine |= hmac.compare_digest(expected, signature)
+    if not genuine:
+        raise NotAuthentic("no listed signature matches")
+    return key
+
+
+def check_age(stamp: str, at: datetime, tolerance: float = TOLERANCE) -> None:
+    """Raise NotAuthentic if `stamp` (unix seconds) is further than `tolerance` seconds from `at`."""
+    if not re.fullmatch(r"[0-9]{1,12}", stamp):
+        raise NotAuthentic("the timestamp is missing or no number")
+    if abs(at.timestamp() - int(stamp)) > tolerance:
+        raise NotAuthentic("the timestamp is too far from our clock")
+
+
+def hmac_sign(secret: Secret, content: bytes, *, prefix: str = "sha256=") -> str:
+    """`prefix` + hex HMAC-SHA256: GitHub, Meta, Jira `sha256=` over the body; Slack `v0=` over `v0:{ts}:{body}`."""
+    return prefix + hmac.new(secret.reveal().encode(), content, hashlib.sha256).hexdigest()
+
+
+def hmac_verify(signature: str, content: bytes, secrets: Sequence[Secret], *, prefix: str = "sha256=") -> None:
+    """Raise NotAuthentic unless one of `secrets` signed exactly these bytes, never a re-serialised form of them."""
+    given = signature.encode("utf-8", "replace")
+    genuine = False
+    for secret in secrets:
+        if secret.reveal():
+            genuine |= hmac.compare_digest(hmac_sign(secret, content, prefix=prefix).encode(), given)
+    if not genuine:
+        raise NotAuthentic("the signature is missing or wrong")
+
+
+def _standard(key: bytes, webhook_id: str, stamp: str, body: bytes) -> str:
+    content = f"{webhook_id}.{stamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
