@@ -1,0 +1,66 @@
+"""Servers as fixtures. Session-wide where starting costs; a fresh user or database for every test."""
+
+import itertools
+import shutil
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.servers import Authority, Dovecot, PostgreSQL, Redis, room
+from tests.smtpsink import SmtpSink
+
+_users = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def authority() -> Iterator[Authority]:
+    """An own CA: `authority.file` is its certificate, `authority.issue(names)` gives certificate and key files."""
+    with room("ca") as folder:
+        yield Authority(folder)
+
+
+@pytest.fixture(scope="session")
+def dovecot(authority: Authority) -> Iterator[Dovecot]:
+    with room("imap") as folder:
+        server = Dovecot(folder, authority)
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def mail_user(dovecot: Dovecot) -> Iterator[str]:
+    """A mailbox nobody else has; the password is `dovecot.password`."""
+    user = f"user{next(_users)}"
+    yield user
+    shutil.rmtree(dovecot.folder(user), ignore_errors=True)
+
+
+@pytest.fixture
+async def smtp_sink() -> AsyncIterator[SmtpSink]:
+    """Plain and open; build `SmtpSink(...)` yourself for TLS and log-in."""
+    async with SmtpSink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    with room("pg") as folder:
+        server = PostgreSQL(folder)
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PostgreSQL) -> Iterator[str]:
+    """An empty database for this test alone, as an SQLAlchemy URL."""
+    url = postgresql.database()
+    yield url
+    postgresql.drop(url)
+
+
+@pytest.fixture
+def redis_server() -> Iterator[Redis]:
+    with room("redis") as folder:
+        server = Redis(folder)
+        yield server
+        server.stop()

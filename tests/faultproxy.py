@@ -1,0 +1,141 @@
+"""A TCP proxy with faults: what a network, a firewall or a dying peer does to one connection."""
+
+import asyncio
+import contextlib
+import dataclasses
+import socket
+import struct
+from collections.abc import AsyncIterator
+from typing import Self
+
+
+@dataclasses.dataclass
+class Fault:
+    """What goes wrong, from `trigger` on (at once if empty). Nothing set: an honest proxy, the positive control."""
+
+    trigger: bytes = b""
+    """The fault begins with the client's bytes that contain this (plain text only). These bytes still pass."""
+    reset: bool = False
+    """Both sides are reset (RST) when the fault begins."""
+    reset_after: int | None = None
+    """Both sides are reset after so many bytes of the server's answers."""
+    deaf: bool = False
+    """Nothing passes in either direction, and the connection stays open: a firewall that forgot us."""
+    mute: bool = False
+    """Requests pass, the replies are dropped and the connection closes: the effect without its answer."""
+    latency: float = 0.0
+    """Seconds by which every chunk is late."""
+    times: int = 1 << 30
+    """On how many connections; later ones are honest."""
+
+
+class FaultProxy:
+    """`async with FaultProxy(host, port, fault) as proxy:` and connect to `127.0.0.1:proxy.port`."""
+
+    def __init__(self, host: str, port: int, fault: Fault | None = None) -> None:
+        self.fault = fault or Fault()
+        self.connections = 0
+        self.began = 0
+        """On how many connections a fault has begun: a test of a fault asserts that it happened."""
+        self._target = (host, port)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._tasks.add(task)
+        self.connections += 1
+        fault = self.fault if self.connections <= self.fault.times else Fault()
+        try:
+            upstream = await asyncio.open_connection(*self._target)
+            await _Link(self, fault, (reader, writer), upstream).run()
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+            self._tasks.discard(task)
+
+
+class _Link:
+    """One connection through the proxy."""
+
+    def __init__(
+        self,
+        proxy: FaultProxy,
+        fault: Fault,
+        client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    ) -> None:
+        self._proxy, self._fault, self._client, self._server = proxy, fault, client, server
+        self._on = False
+        self._answered = 0
+        if not fault.trigger and fault != Fault():
+            self._begin()
+
+    async def run(self) -> None:
+        ways = [asyncio.create_task(self._up()), asyncio.create_task(self._down())]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            self._client[1].close()
+            self._server[1].close()
+
+    def _begin(self) -> None:
+        self._on = True
+        self._proxy.began += 1
+
+    async def _up(self) -> None:
+        async for chunk in _chunks(self._client[0], self._fault.latency):
+            if not self._on and self._fault.trigger and self._fault.trigger in chunk:
+                self._begin()
+            if self._on and self._fault.deaf:
+                await asyncio.Event().wait()
+            if self._on and self._fault.reset:
+                _reset(self._client[1], self._server[1])
+                return
+            self._server[1].write(chunk)
+            await self._server[1].drain()
+
+    async def _down(self) -> None:
+        async for chunk in _chunks(self._server[0], self._fault.latency):
+            if self._on and self._fault.deaf:
+                await asyncio.Event().wait()
+            if self._on and self._fault.mute:
+                return
+            limit = self._fault.reset_after if self._on else None
+            self._client[1].write(chunk if limit is None else chunk[: max(0, limit - self._answered)])
+            self._answered += len(chunk) if self._on else 0
+            await self._client[1].drain()
+            if limit is not None and self._answered >= limit:
+                _reset(self._client[1], self._server[1])
+                return
+
+
+async def _chunks(reader: asyncio.StreamReader, latency: float) -> AsyncIterator[bytes]:
+    with contextlib.suppress(ConnectionError):
+        while chunk := await reader.read(65536):
+            if latency:
+                await asyncio.sleep(latency)
+            yield chunk
+
+
+def _reset(*writers: asyncio.StreamWriter) -> None:
+    """Close with RST instead of FIN: linger on, for no time."""
+    for writer in writers:
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
