@@ -14,6 +14,7 @@ from plugins.errors import (
     TrunklineError,
     Uncertain,
 )
+from plugins.hookspecs import hookimpl
 from plugins.model import (
     CONTRACT_VERSION,
     Answer,
@@ -21,6 +22,7 @@ from plugins.model import (
     Call,
     Capabilities,
     Change,
+    Channel,
     Claim,
     Comment,
     Done,
@@ -75,6 +77,7 @@ from plugins.protocols import (
     Ticketing,
     Webhook,
 )
+from plugins.signatures import check_age, hmac_sign, hmac_verify, standard_key, standard_sign, standard_verify
 
 __all__ = [
     "CONTRACT_VERSION",
@@ -87,6 +90,7 @@ __all__ = [
     "Call",
     "Capabilities",
     "Change",
+    "Channel",
     "Checkable",
     "Claim",
     "Clock",
@@ -146,4 +150,11 @@ __all__ = [
     "TrunklineError",
     "Uncertain",
     "Webhook",
+    "check_age",
+    "hmac_sign",
+    "hmac_verify",
+    "hookimpl",
+    "standard_key",
+    "standard_sign",
+    "standard_verify",
 ]

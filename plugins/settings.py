@@ -108,7 +108,7 @@ class _Reader:
         if get_origin(plain) is dict and _walks(get_args(plain)[1]):
             return self._mapping(get_args(plain)[1], value, path)
         try:
-            return msgspec.convert(value, hint)
+            return msgspec.convert(value, Annotated[(plain, *_metas(hint))] if _metas(hint) else plain)
         except msgspec.ValidationError as error:
             where = str(error).partition(" - at `$")[2].rstrip("`")
             return self._bad(path + where, f"expected {_words(hint)}, got {_got(value)}", _choices(plain, value))

@@ -184,7 +184,8 @@ def test_copied_secret_keeps_its_value():
 def test_settings_are_described_in_words():
     rows = {row.name: row for row in describe_settings(Mailbox)}
     assert list(rows) == [
-        "server", "server.host", "server.port", "password", "keys", "folders", "folders[].name", "mode", "wait", "labels",
+        "server", "server.host", "server.port", "password", "keys", "folders", "folders[].name", "mode", "wait",
+        "labels",
     ]  # fmt: skip
     assert (rows["server.port"].type, rows["server.port"].default) == ("a whole number from 1 to 65535", "993")
     assert (rows["password"].default, rows["wait"].default, rows["mode"].default) == ("required", "unset", '"idle"')
