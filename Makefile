@@ -1,0 +1,82 @@
+# make run and make test are all that a newcomer needs; `make help` lists the rest.
+# Stamps under .stamps/ make a second run start at once; `make clean` forgets them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o Dpkg::Use-Pty=0
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := .stamps
+JOBS ?= 2
+# loadfile: a file's tests share the servers that its fixtures start
+PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile
+
+.PHONY: help run test lint format faults bench lock clean
+
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+run: $(STAMPS)/run ## install what is needed into .venv, then serve with plugins.toml and rules.toml
+	@$(BIN)/trunkline init .
+	@exec $(BIN)/trunkline serve
+
+test: $(STAMPS)/dev $(STAMPS)/debian ## install what the tests need, then run them all
+	$(PYTEST) $(ARGS)
+
+lint: $(STAMPS)/dev ## formatting, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMPS)/dev ## let ruff format and fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+faults: $(STAMPS)/dev $(STAMPS)/debian ## the long fault campaigns (make test has their quick tier)
+	$(BIN)/python -m bench faults
+
+bench: $(STAMPS)/dev $(STAMPS)/debian ## measure: throughput, latency, the mail corpus
+	$(BIN)/python -m bench all
+
+lock: ## pin all dependencies with their hashes, without addresses
+	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url pyproject.toml -o requirements.lock
+	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
+
+clean: ## forget the environment and the stamps; data under var/ stays
+	rm -rf $(VENV) $(STAMPS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Installing python3-venv"; $(APT) update -q && $(APT) install -y -q python3-venv; }
+	$(PYTHON) -m venv $(VENV)
+
+# Running needs no build: the checkout goes on the path, so that nothing unpinned is fetched.
+$(STAMPS)/run: requirements.lock | $(VENV)/pyvenv.cfg
+	@echo "Installing the pinned dependencies into $(VENV) (about a minute, once)"
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
+	@pwd > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/trunkline-checkout.pth"
+	@printf '#!%s\nimport sys\n\nfrom hub.cli import main\n\nsys.exit(main())\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/trunkline
+	@chmod +x $(BIN)/trunkline
+	@mkdir -p $(STAMPS) && touch $@
+
+# Tests need the distribution's metadata (the pytest plugin is an entry point): hatchling is in the dev lock.
+$(STAMPS)/dev: requirements-dev.lock pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "Installing the pinned test dependencies into $(VENV)"
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-dev.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/debian:
+	@missing=""; \
+	[ -x /usr/sbin/dovecot ] || missing="$$missing dovecot-imapd"; \
+	command -v redis-server > /dev/null || missing="$$missing redis-server"; \
+	ls /usr/lib/postgresql/*/bin/postgres > /dev/null 2>&1 || missing="$$missing postgresql"; \
+	command -v chromium > /dev/null || missing="$$missing chromium"; \
+	if [ -n "$$missing" ]; then \
+		echo "Installing Debian packages for the tests:$$missing"; \
+		$(APT) update -q && $(APT) install -y --no-install-recommends $$missing; \
+	fi
+	@mkdir -p $(STAMPS) && touch $@

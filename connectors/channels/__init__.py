@@ -1,0 +1,1 @@
+"""One module or folder per channel; each is a plugin, found by standing here."""

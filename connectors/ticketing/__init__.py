@@ -1,0 +1,1 @@
+"""One module per ticketing tool; each is a plugin, found by standing here."""

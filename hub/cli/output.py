@@ -1,0 +1,100 @@
+"""What the terminal sees: tables for people, JSON for programs, and nothing from outside that can steer a terminal."""
+
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# C0 but tab and newline, DEL, C1, line and paragraph separators, the marks that reorder what stands beside them
+# (CVE-2021-42574), lone surrogates, which no terminal's encoding can carry.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def visible(value: object, *, lines: bool = False) -> str:
+    r"""The text with every steering character spelt out; `lines` keeps newlines, else they show as \n."""
+    text = value if isinstance(value, str) else str(value)
+    text = _STEERING.sub(_spelt, text.replace("\r\n", "\n"))
+    return text if lines else text.replace("\n", "\\n")
+
+
+def _spelt(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def say(text: str, *, style: str = "") -> None:
+    """A line of ours on standard output; pass what comes from outside through `visible` first."""
+    out.print(Text(text, style=style))
+
+
+def complain(text: str) -> None:
+    """Lines on standard error, where programs that read our output don't meet them."""
+    err.print(Text(visible(text, lines=True), style="red"))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", wide: str = "") -> None:
+    """A table; `wide` names the column that takes the room that is left. Cells are made visible here."""
+    grid = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", header_style="bold", pad_edge=False)
+    for name in columns:
+        ratio = 1 if name == wide else None
+        grid.add_column(name, overflow="fold", ratio=ratio, no_wrap=name in {"reference", "state"})
+    for row in rows:
+        grid.add_row(*(Text(visible(cell)) for cell in row))
+    out.print(grid)
+
+
+def as_json(value: Any) -> None:
+    """One JSON document, ASCII only, on standard output; ids become strings, because 63 bits are too many for JSON."""
+    sys.stdout.write(_ascii(msgspec.json.format(msgspec.json.encode(_plain(value)), indent=2).decode()) + "\n")
+
+
+def when(millis: int | None) -> str:
+    """UTC milliseconds as a person's local time, with its zone; "" for none."""
+    if not millis:
+        return ""
+    return datetime.fromtimestamp(millis / 1000, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def size(n: int) -> str:
+    """Bytes for people: `812 B`, `1.4 MiB`."""
+    amount = float(n)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
+
+
+def _plain(value: Any) -> Any:
+    """Structs to tables; numbers that a JSON reader would round become text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    if isinstance(value, msgspec.Struct):
+        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1 << 53:
+        return str(value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    return value
+
+
+def _ascii(document: str) -> str:
+    """C1 and bidi characters are legal in JSON text and steer a terminal all the same."""
+    return "".join(char if char < "\x7f" else _pair(char) for char in document)
+
+
+def _pair(char: str) -> str:
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
