@@ -405,6 +405,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     max_media: int = 0
     """Bytes of one attachment."""
     media: bool = False
+    sends_to: frozenset[str] = frozenset()
+    """Schemes of the identities that a Sender delivers to: where an answer may go through this instance."""
     max_body: int = 1 << 20
     """Bytes of one incoming request or message: more is refused before it is read (413)."""
     verbs: frozenset[str] = frozenset()

@@ -1,0 +1,299 @@
+"""What a batch must know before it is judged: read in one hop, a fixed number of statements however large the batch.
+
+The rows come back as small mutable dataclasses in dictionaries, because the pipeline lays its own new rows over them
+while it goes through the batch: the second message of a new sender meets the identity that the first one made.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, bindparam, func, select
+
+from context_store import tables as t
+
+
+@dataclass(slots=True)
+class Wanted:
+    """Hashes and ids that the batch's items name."""
+
+    items: set[bytes] = field(default_factory=set)
+    identities: set[bytes] = field(default_factory=set)
+    threads: set[bytes] = field(default_factory=set)
+    keys: set[bytes] = field(default_factory=set)
+    own_messages: set[int] = field(default_factory=set)
+    queries: set[int] = field(default_factory=set)
+    tokens: set[bytes] = field(default_factory=set)
+    tickets: set[tuple[str, str]] = field(default_factory=set)
+    """(target, ticket or ext_id)"""
+    since: dict[str, int] = field(default_factory=dict)
+    """Instance → the oldest `updated_at` at which an open query of the same user still takes a new message."""
+    automatic_since: int = 0
+    """The smallest id (ids carry time) that counts as lately."""
+
+
+@dataclass(slots=True)
+class KnownIdentity:
+    """An identity and whose it is; `user_id` as the active links say."""
+
+    id: int
+    user_id: int
+    scheme: str
+    value: str
+    assurance: int = 0
+    last_ack_at: int | None = None
+    barred: str = ""
+    automatic_lately: int = 0
+
+
+@dataclass(slots=True)
+class KnownUser:
+    """What rules may ask about a user."""
+
+    id: int
+    name: str = ""
+    organisation: str = ""
+    language: str = ""
+    vip: bool = False
+    fields: str = "{}"
+
+
+@dataclass(slots=True)
+class KnownQuery:
+    """A conversation; state, version and instance matter on the root."""
+
+    id: int
+    root_id: int
+    identity_id: int
+    reference: str
+    instance: str
+    state: str
+    target: str
+    version: int
+    updated_at: int
+    subject: str = ""
+    fresh: bool = False
+    """Made in this very batch."""
+
+
+@dataclass(slots=True)
+class KnownThread:
+    """A channel's conversation, or the hub's own for a conversation without one."""
+
+    id: int
+    key_hash: bytes
+    query_id: int
+    identity_id: int
+    last_seq: int
+    reply_via: bytes
+
+
+@dataclass(slots=True)
+class KnownMessage:
+    """Enough of a message to tie a reply, edit or receipt to it."""
+
+    id: int
+    query_id: int
+    identity_id: int
+    thread_id: int
+    direction: str
+    automatic: str
+    key_hash: bytes
+    at: int
+    delivery: str = ""
+
+
+@dataclass(slots=True)
+class KnownToken:
+    """A continuation token that a person holds."""
+
+    token_hash: bytes
+    kind: str
+    query_id: int
+    identity_id: int | None
+
+
+@dataclass(slots=True)
+class Waiting:
+    """An item that came before its original."""
+
+    id: int
+    kind: str
+    body: str
+
+
+@dataclass(slots=True)
+class KnownTicket:
+    """A ticket of ours in a target."""
+
+    id: int
+    query_id: int
+    target: str
+    ext_id: str
+    ticket: str
+    revision: int
+
+
+@dataclass(slots=True)
+class Known:
+    """Everything the batch may lean on."""
+
+    items: set[bytes] = field(default_factory=set)
+    identities: dict[bytes, KnownIdentity] = field(default_factory=dict)
+    by_id: dict[int, KnownIdentity] = field(default_factory=dict)
+    users: dict[int, KnownUser] = field(default_factory=dict)
+    threads: dict[bytes, KnownThread] = field(default_factory=dict)
+    messages: dict[bytes, list[KnownMessage]] = field(default_factory=lambda: defaultdict(list))
+    own_messages: dict[int, KnownMessage] = field(default_factory=dict)
+    queries: dict[int, KnownQuery] = field(default_factory=dict)
+    conversations: dict[tuple[int, int], int] = field(default_factory=dict)
+    """(root, identity) → the conversation of that identity in that matter."""
+    open_queries: dict[tuple[int, str], int] = field(default_factory=dict)
+    """(user, instance) → the root that was touched last."""
+    tokens: dict[bytes, KnownToken] = field(default_factory=dict)
+    waiting: dict[bytes, list[Waiting]] = field(default_factory=lambda: defaultdict(list))
+    tickets: dict[tuple[str, str], KnownTicket] = field(default_factory=dict)
+
+
+def _among(column: Any) -> Any:
+    return column.in_(bindparam("among", expanding=True))
+
+
+_m, _q, _th, _i, _u = t.messages.c, t.queries.c, t.threads.c, t.identities.c, t.users.c
+_message_columns = (
+    _m.id, _m.query_id, _m.identity_id, _m.thread_id, _m.direction, _m.automatic, _m.key_hash, _m.at, _m.delivery,
+)  # fmt: skip
+_query_columns = (
+    _q.id, _q.root_id, _q.identity_id, _q.reference, _q.instance, _q.state, _q.target, _q.version, _q.updated_at,
+    _q.subject,
+)  # fmt: skip
+_identity_columns = (_i.id, _i.user_id, _i.scheme, _i.value, _i.assurance, _i.last_ack_at, _i.barred)
+
+_items = select(t.items.c.key_hash).where(_among(t.items.c.key_hash))
+_waiting = select(t.items.c.waits_for, t.items.c.id, t.items.c.kind, t.items.c.body).where(
+    _among(t.items.c.waits_for), t.items.c.outcome == "waiting"
+)
+_identities = select(_i.value_hash, *_identity_columns).where(_among(_i.value_hash))
+_identities_by_id = select(_i.value_hash, *_identity_columns).where(_among(_i.id))
+_users = (
+    select(_u.id, _u.name, func.coalesce(t.organisations.c.slug, ""), _u.language, _u.vip, _u.fields)
+    .select_from(t.users.outerjoin(t.organisations))
+    .where(_among(_u.id))
+)
+_threads = select(_th.id, _th.key_hash, _th.query_id, _th.identity_id, _th.last_seq, _th.reply_via).where(
+    _among(_th.key_hash)
+)
+_threads_of = select(_th.id, _th.key_hash, _th.query_id, _th.identity_id, _th.last_seq, _th.reply_via).where(
+    _among(_th.query_id)
+)
+_messages = select(*_message_columns).where(_among(_m.key_hash))
+_own_messages = select(*_message_columns).where(_among(_m.id))
+_queries = select(*_query_columns).where(_among(_q.id))
+_conversations = select(*_query_columns).where(_among(_q.root_id))
+_tokens = select(t.tokens.c.token_hash, t.tokens.c.kind, t.tokens.c.subject_id, t.tokens.c.identity_id).where(
+    _among(t.tokens.c.token_hash),
+    t.tokens.c.kind == "continue",
+    t.tokens.c.expires_at > bindparam("now"),
+    t.tokens.c.tries_left > 0,
+)
+_automatic = (
+    select(_m.identity_id, func.count())
+    .where(_among(_m.identity_id), _m.automatic != "", _m.direction == "in", _m.id >= bindparam("since"))
+    .group_by(_m.identity_id)
+)
+_open = (
+    select(_i.user_id, _q.instance, _q.root_id, _q.updated_at)
+    .select_from(t.queries.join(t.identities, _i.id == _q.identity_id))
+    .where(_among(_i.user_id), _q.instance == bindparam("instance"), _q.updated_at >= bindparam("since"))
+    .where(_q.state.in_(("new", "open", "pending", "on_hold")), _q.automatic.is_(False))
+    .order_by(_q.updated_at)
+)
+_tickets = select(
+    t.tickets.c.id, t.tickets.c.query_id, t.tickets.c.target, t.tickets.c.ext_id, t.tickets.c.ticket,
+    t.tickets.c.revision,
+)  # fmt: skip
+
+
+def _rows(conn: Connection, statement: Select[Any], among: Collection[Any], **more: Any) -> Iterable[Any]:
+    if not among:
+        return ()
+    return conn.execute(statement, {"among": list(among), **more}).all()
+
+
+def gather(conn: Connection, wanted: Wanted, now: int) -> Known:
+    """Read everything that `wanted` names and what hangs on it."""
+    known = Known()
+    known.items = {key for (key,) in _rows(conn, _items, wanted.items)}
+    for waits_for, *rest in _rows(conn, _waiting, wanted.keys):
+        known.waiting[waits_for].append(Waiting(*rest))
+    for row in _rows(conn, _messages, wanted.keys):
+        known.messages[row.key_hash].append(KnownMessage(*row))
+    known.own_messages = {row.id: KnownMessage(*row) for row in _rows(conn, _own_messages, wanted.own_messages)}
+    known.tokens = {row.token_hash: KnownToken(*row) for row in _rows(conn, _tokens, wanted.tokens, now=now)}
+    known.threads = {row.key_hash: KnownThread(*row) for row in _rows(conn, _threads, wanted.threads)}
+    _gather_tickets(conn, wanted, known)
+    _gather_queries(conn, wanted, known)
+    _gather_people(conn, wanted, known)
+    return known
+
+
+def _gather_tickets(conn: Connection, wanted: Wanted, known: Known) -> None:
+    if not wanted.tickets:
+        return
+    names = {name for _, name in wanted.tickets}
+    either = and_(
+        t.tickets.c.target.in_({target for target, _ in wanted.tickets}),
+        t.tickets.c.ext_id.in_(names) | t.tickets.c.ticket.in_(names),
+    )
+    for row in conn.execute(_tickets.where(either)):
+        ticket = KnownTicket(*row)
+        known.tickets[ticket.target, ticket.ext_id] = ticket
+        known.tickets[ticket.target, ticket.ticket] = ticket
+
+
+def _gather_queries(conn: Connection, wanted: Wanted, known: Known) -> None:
+    named = wanted.queries | {thread.query_id for thread in known.threads.values()}
+    named |= {token.query_id for token in known.tokens.values()}
+    named |= {message.query_id for found in known.messages.values() for message in found}
+    named |= {message.query_id for message in known.own_messages.values()}
+    named |= {ticket.query_id for ticket in known.tickets.values()}
+    roots = {row.root_id for row in _rows(conn, _queries, named)}
+    for row in _rows(conn, _conversations, roots):
+        remember_query(known, KnownQuery(*row))
+    for row in _rows(conn, _threads_of, known.queries.keys()):
+        known.threads.setdefault(row.key_hash, KnownThread(*row))
+
+
+def _gather_people(conn: Connection, wanted: Wanted, known: Known) -> None:
+    found = [*_rows(conn, _identities, wanted.identities)]
+    seen = {row.id for row in found}
+    others = {query.identity_id for query in known.queries.values()} - seen
+    for value_hash, *row in [*found, *_rows(conn, _identities_by_id, others)]:
+        identity = KnownIdentity(*row)
+        known.identities[value_hash] = known.by_id[identity.id] = identity
+    for identity_id, n in _rows(conn, _automatic, seen, since=wanted.automatic_since):
+        known.by_id[identity_id].automatic_lately = n
+    users = {identity.user_id for identity in known.by_id.values()}
+    known.users = {row[0]: KnownUser(*row) for row in _rows(conn, _users, users)}
+    for instance, since in wanted.since.items():
+        _gather_open(conn, known, users, instance, since)
+
+
+def _gather_open(conn: Connection, known: Known, users: set[int], instance: str, since: int) -> None:
+    roots: set[int] = set()
+    for user_id, on, root_id, _ in _rows(conn, _open, users, instance=instance, since=since):
+        known.open_queries[user_id, on] = root_id
+        roots.add(root_id)
+    missing = roots - known.queries.keys()
+    fresh = [KnownQuery(*row) for row in _rows(conn, _conversations, missing)]
+    for query in fresh:
+        remember_query(known, query)
+    for row in _rows(conn, _threads_of, [query.id for query in fresh]):
+        known.threads.setdefault(row.key_hash, KnownThread(*row))
+
+
+def remember_query(known: Known, query: KnownQuery) -> None:
+    """Lay a conversation over what is known."""
+    known.queries[query.id] = query
+    known.conversations.setdefault((query.root_id, query.identity_id), query.id)

@@ -1,0 +1,221 @@
+"""Work that leaves the house: claimed under a lease, planned once, settled in batches.
+
+Only the first open row of a lane may run (R8), a claim raises `fence`, and whoever settles names the fence that it
+was given: a worker that came back from a long sleep changes nothing (F7). The step that is about to run is marked
+`begun` in the claiming transaction, so that after a crash the hub knows an effect may have gone out (R7).
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Connection, and_, exists, func, or_, select, update
+
+from context_store import bulk
+from context_store import tables as t
+
+OPEN = ("queued", "leased", "uncertain")
+
+_o, _s = t.outbox.c, t.steps.c
+
+
+class StepRow(Struct, frozen=True):
+    """A stored step; `state` is planned, begun or done. Times in milliseconds."""
+
+    outbox_id: int
+    n: int
+    key: str
+    kind: str
+    body: bytes
+    harmless: bool
+    key_life: int
+    find_lag: int | None
+    state: str
+    begun_at: int | None
+    done: str | None
+
+
+class Work(Struct, frozen=True):
+    """A claimed row with its steps; none before it is planned. `came` is the state it was found in."""
+
+    id: int
+    kind: str
+    destination: str
+    lane: int
+    query_id: int
+    message_id: int | None
+    body: str
+    came: str
+    attempts: int
+    horizon_at: int
+    fence: int
+    maybe_duplicate: bool
+    steps: tuple[StepRow, ...] = ()
+
+
+class Settled(Struct, frozen=True):
+    """What became of a claim. `state`: queued, uncertain, done, parked or cancelled."""
+
+    id: int
+    fence: int
+    state: str
+    due_at: int
+    cause: str | None = None
+    trace: str | None = None
+    maybe_duplicate: bool = False
+
+
+def claim(
+    conn: Connection, now: int, lease_until: int, limit: int, kinds: Collection[str] = (), held: Collection[str] = ()
+) -> list[Work]:
+    """Lease the first due row of up to `limit` lanes, leaving out the `held` destinations."""
+    earlier = t.outbox.alias()
+    first = ~exists().where(earlier.c.lane == _o.lane, earlier.c.id < _o.id, earlier.c.state.in_(OPEN))
+    pick = (
+        select(t.outbox)
+        .where(_o.state.in_(OPEN), _o.due_at <= now, first)
+        .where(or_(_o.lease_until.is_(None), _o.lease_until <= now))
+        .order_by(_o.due_at)
+        .limit(limit)
+    )
+    if kinds:
+        pick = pick.where(_o.kind.in_(kinds))
+    if held:
+        pick = pick.where(_o.destination.not_in(held))
+    if conn.dialect.name == "postgresql":
+        pick = pick.with_for_update(skip_locked=True, of=t.outbox)
+    rows = conn.execute(pick).all()
+    if not rows:
+        return []
+    ids = [row.id for row in rows]
+    conn.execute(
+        update(t.outbox)
+        .where(_o.id.in_(ids))
+        .values(state="leased", lease_until=lease_until, fence=_o.fence + 1, attempts=_o.attempts + 1)
+    )
+    steps = _steps(conn, ids)
+    works = [_work(row, steps.get(row.id, ())) for row in rows]
+    begin(conn, works, now)
+    return works
+
+
+def _work(row: Any, steps: tuple[StepRow, ...]) -> Work:
+    return Work(
+        row.id, row.kind, row.destination, row.lane, row.query_id, row.message_id, row.body, row.state,
+        row.attempts + 1, row.horizon_at, row.fence + 1, row.maybe_duplicate, steps,
+    )  # fmt: skip
+
+
+def _steps(conn: Connection, ids: Collection[int]) -> dict[int, tuple[StepRow, ...]]:
+    found: dict[int, list[StepRow]] = {}
+    for row in conn.execute(select(t.steps).where(_s.outbox_id.in_(ids)).order_by(_s.outbox_id, _s.n)):
+        found.setdefault(row.outbox_id, []).append(StepRow(*row))
+    return {key: tuple(value) for key, value in found.items()}
+
+
+def begin(conn: Connection, works: Sequence[Work], now: int) -> None:
+    """Mark the step that comes next as begun; one that was begun keeps its first moment, for `key_life`."""
+    waiting = [next((step for step in work.steps if step.state != "done"), None) for work in works]
+    rows = [(step.outbox_id, step.n, "begun", now) for step in waiting if step and step.state == "planned"]
+    bulk.update(conn, t.steps, ("outbox_id", "n", "state", "begun_at"), rows, keys=2)
+
+
+def keep_plan(conn: Connection, steps: Sequence[StepRow]) -> None:
+    """Store steps before their first try."""
+    bulk.insert(
+        conn,
+        t.steps,
+        StepRow.__struct_fields__,
+        [tuple(getattr(step, f) for f in StepRow.__struct_fields__) for step in steps],
+    )
+
+
+def finish_steps(conn: Connection, done: Sequence[tuple[int, int, str]], begun: Sequence[tuple[int, int, int]]) -> None:
+    """`done`: (outbox, n, Done as JSON). `begun`: (outbox, n, now) of the steps that come next."""
+    bulk.update(
+        conn, t.steps, ("outbox_id", "n", "state", "done"), [(o, n, "done", text) for o, n, text in done], keys=2
+    )
+    rows = [(o, n, "begun", now) for o, n, now in begun]
+    bulk.update(conn, t.steps, ("outbox_id", "n", "state", "begun_at"), rows, keys=2)
+
+
+def settle(conn: Connection, settled: Sequence[Settled], now: int) -> set[int]:
+    """Settle claims; returns the ids whose fence was still theirs."""
+    if not settled:
+        return set()
+    fences = {
+        row.id: row.fence
+        for row in conn.execute(select(_o.id, _o.fence).where(_o.id.in_([s.id for s in settled]), _o.state == "leased"))
+    }
+    mine = [s for s in settled if fences.get(s.id) == s.fence]
+    rows = [
+        (s.id, s.fence, s.state, s.due_at, s.cause, s.trace, s.maybe_duplicate, None, None if s.state in OPEN else now)
+        for s in mine
+    ]
+    columns = ("id", "fence", "state", "due_at", "cause", "trace", "maybe_duplicate", "lease_until", "settled_at")
+    bulk.update(conn, t.outbox, columns, rows, keys=2)
+    return {s.id for s in mine}
+
+
+def delivered(conn: Connection, rows: Sequence[tuple[int, str, str, bytes]]) -> None:
+    """(message, delivery, provider's key, hash of it): what the channel took over from us."""
+    bulk.update(conn, t.messages, ("id", "delivery", "key", "key_hash"), rows)
+
+
+def delivery_state(conn: Connection, rows: Sequence[tuple[int, str]]) -> None:
+    """(message, delivery) where there is no provider's key: uncertain, failed."""
+    bulk.update(conn, t.messages, ("id", "delivery"), rows)
+
+
+def ticketed(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """The tickets that were opened or changed; `rows` hold whole rows of table tickets."""
+    columns = tuple(column.name for column in t.tickets.columns)
+    changed = ("ticket", "revision", "objects", "updated_at")
+    sets = ", ".join(f"{name} = excluded.{name}" for name in changed)
+    conflict = f"ON CONFLICT (target, ext_id) DO UPDATE SET {sets}"
+    bulk.insert(conn, t.tickets, columns, [tuple(row[c] for c in columns) for row in rows], conflict=conflict)
+
+
+def ticket_of(conn: Connection, target: str, query_id: int) -> tuple[str, str] | None:
+    """(ext_id, ticket) of a query in a target."""
+    c = t.tickets.c
+    row = conn.execute(select(c.ext_id, c.ticket).where(and_(c.target == target, c.query_id == query_id))).first()
+    return (row.ext_id, row.ticket) if row else None
+
+
+def renew(conn: Connection, held: Sequence[tuple[int, int]], lease_until: int) -> None:
+    """(id, fence): keep what is still being worked on."""
+    bulk.update(conn, t.outbox, ("id", "fence", "lease_until"), [(i, f, lease_until) for i, f in held], keys=2)
+
+
+def counts(conn: Connection) -> dict[str, int]:
+    """Open and parked rows by state; done ones are not counted, they are history."""
+    states = (*OPEN, "parked")
+    return dict(conn.execute(select(_o.state, func.count()).where(_o.state.in_(states)).group_by(_o.state)).tuples())
+
+
+def next_due(conn: Connection) -> int | None:
+    """When the next row comes due, for the sleep between claims."""
+    row = conn.execute(
+        select(_o.due_at).where(_o.state.in_(OPEN), _o.lease_until.is_(None)).order_by(_o.due_at).limit(1)
+    ).first()
+    return row.due_at if row else None
+
+
+def release(conn: Connection, ids: Sequence[int], now: int, horizon_at: int) -> int:
+    """Parked work back into its queue, by a person."""
+    result = conn.execute(
+        update(t.outbox)
+        .where(_o.id.in_(ids), _o.state == "parked")
+        .values(
+            state="queued",
+            cause=None,
+            trace=None,
+            due_at=now,
+            horizon_at=horizon_at,
+            lease_until=None,
+            attempts=0,
+            settled_at=None,
+        )
+    )
+    return int(result.rowcount)

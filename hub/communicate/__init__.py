@@ -1,0 +1,1 @@
+"""What the hub says to users: through which channel, in which words."""

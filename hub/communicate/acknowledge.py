@@ -1,0 +1,52 @@
+"""Acknowledgements: one per query where the sender is proved, one per address and day where not, never to machines.
+
+To an address that is only claimed (A0) goes a fixed subject, our reference and none of the sender's words: whoever
+fills a form with somebody else's address can't make the desk say anything (S10).
+"""
+
+from msgspec import Struct
+
+from context_store.lookups import KnownIdentity
+from plugins import Message
+
+DAY_MS = 86_400_000
+
+_words = {
+    "en": (
+        "We have received your message",
+        "Hello,\n\nwe have received your message and will take care of it. Your reference is {reference}.\n\n"
+        "Please reply to this message if you want to add something.\n\n{desk}\n",
+    ),
+    "de": (
+        "Wir haben Ihre Nachricht erhalten",
+        "Guten Tag,\n\nwir haben Ihre Nachricht erhalten und kümmern uns darum. Ihr Zeichen ist {reference}.\n\n"
+        "Wenn Sie etwas ergänzen möchten, antworten Sie bitte auf diese Nachricht.\n\n{desk}\n",
+    ),
+}
+
+
+class Words(Struct, frozen=True):
+    """A text to send."""
+
+    subject: str
+    text: str
+
+
+def may_acknowledge(message: Message, sender: KnownIdentity, standing: str, now: int) -> str:
+    """ "" if an acknowledgement may go out, else the reason why not (R16)."""
+    if message.direction != "in" or message.automatic:
+        return "automatic mail is never answered"
+    if standing == "third_party":
+        return "an unverified third party is answered with nothing"
+    if sender.barred:
+        return f"the user has {sender.barred}"
+    if message.sender.assurance < 1 and sender.last_ack_at is not None and now - sender.last_ack_at < DAY_MS:
+        return "this unverified address had one within 24 hours"
+    return ""
+
+
+def words(language: str, reference: str, desk: str, subject: str, *, proved: bool) -> Words:
+    """In the user's language where we have it. `subject` is used only for a proved sender."""
+    fixed, text = _words.get(language.partition("-")[0].lower(), _words["en"])
+    shown = f"Re: {subject} [{reference}]" if proved and subject else f"{fixed} [{reference}]"
+    return Words(shown, text.format(reference=reference, desk=desk))

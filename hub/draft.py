@@ -1,0 +1,206 @@
+"""A batch in the making: what is known, and the rows that will be written, kept in step with each other.
+
+Whatever is added is laid over what was read, so that the second message of a batch meets what the first one made.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from context_store import Store
+from context_store.audit import NewEvent
+from context_store.lookups import (
+    Known,
+    KnownIdentity,
+    KnownMessage,
+    KnownQuery,
+    KnownThread,
+    KnownUser,
+    remember_query,
+)
+from context_store.record import Batch
+from context_store.references import reference_of
+from context_store.text import canonical, hash_key
+from context_store.times import to_millis
+from plugins import Claim, Identity
+
+
+def as_json(value: Any) -> str:
+    """Compact JSON of structs and plain values."""
+    return msgspec.json.encode(value).decode()
+
+
+def identity_hash(identity: Identity) -> bytes:
+    """The key of an identity."""
+    return hash_key(identity.scheme, identity.value)
+
+
+def message_hash(instance: str, key: str) -> bytes:
+    """The key by which replies, edits and receipts find a message."""
+    return hash_key("message", instance, key)
+
+
+def thread_hash(instance: str, key: str) -> bytes:
+    """The key of a conversation that the channel itself proves."""
+    return hash_key("thread", instance, key)
+
+
+def own_thread_hash(instance: str, query_id: int) -> bytes:
+    """The key of the thread that the hub keeps where the channel has none (mail, forms)."""
+    return hash_key("conversation", instance, str(query_id))
+
+
+class Draft:
+    """Known things and new rows of one batch."""
+
+    def __init__(self, store: Store, known: Known, now: datetime) -> None:
+        """`now` is the recording time of everything in the batch."""
+        self.ids = store.ids
+        self.known = known
+        self.now = to_millis(now)
+        self.batch = Batch(now=self.now, node=store.node)
+
+    def event(self, kind: str, subject: int, actor: str, body: Mapping[str, Any], message: int | None = None) -> None:
+        """Something that the journey and the audit chain show."""
+        self.batch.events.append(
+            NewEvent(
+                id=self.ids.next(),
+                kind=kind,
+                subject_id=subject,
+                message_id=message,
+                actor=actor,
+                at=self.now,
+                body=json.loads(as_json(body)),
+            )
+        )
+
+    def identity(self, claim: Claim, organisation: tuple[int, str] | None) -> KnownIdentity:
+        """The identity of a claim; a new one gets a user of its own."""
+        key = identity_hash(claim.identity)
+        found = self.known.identities.get(key)
+        if found is None:
+            return self._new_identity(key, claim, organisation)
+        if claim.assurance > found.assurance:
+            found.assurance = claim.assurance
+            self.touch_identity(found)
+        return found
+
+    def _new_identity(self, key: bytes, claim: Claim, organisation: tuple[int, str] | None) -> KnownIdentity:
+        user = KnownUser(self.ids.next(), canonical(claim.name), organisation[1] if organisation else "")
+        value = canonical(claim.identity.value)
+        found = KnownIdentity(self.ids.next(), user.id, claim.identity.scheme, value, claim.assurance)
+        self.batch.insert(
+            "users", id=user.id, name=user.name, organisation_id=organisation and organisation[0], created_at=self.now
+        )
+        self.batch.insert(
+            "identities", id=found.id, scheme=found.scheme, value=value, value_hash=key, name=user.name,
+            user_id=user.id, assurance=claim.assurance, created_at=self.now,
+        )  # fmt: skip
+        self.batch.insert(
+            "links", id=self.ids.next(), identity_id=found.id, user_id=user.id, assurance=claim.assurance,
+            evidence=as_json({"via": "first contact"}), author="hub", created_at=self.now,
+        )  # fmt: skip
+        self.known.identities[key] = self.known.by_id[found.id] = found
+        self.known.users[user.id] = user
+        return found
+
+    def touch_identity(self, identity: KnownIdentity) -> None:
+        """Write what changed on an identity; a new one is written with its row, so this comes after it."""
+        self.batch.identities[identity.id] = (identity.assurance, identity.last_ack_at)
+
+    def query(self, identity: KnownIdentity, instance: str, channel: str, **values: Any) -> KnownQuery:
+        """A new conversation; `root_id` among the values if it is joined to another."""
+        number = self.ids.next()
+        query = KnownQuery(
+            number, values.pop("root_id", number), identity.id, reference_of(number), instance,
+            values.pop("state", "new"), values.get("target", ""), 1, self.now, values.get("subject", ""), fresh=True,
+        )  # fmt: skip
+        self.batch.insert(
+            "queries", id=query.id, reference=query.reference, root_id=query.root_id, identity_id=identity.id,
+            instance=instance, channel=channel, state=query.state, opened_at=self.now, updated_at=self.now, **values,
+        )  # fmt: skip
+        remember_query(self.known, query)
+        return query
+
+    def join(self, query: KnownQuery, into: KnownQuery, via: str, evidence: Mapping[str, Any]) -> None:
+        """Why a conversation belongs to another's matter."""
+        self.batch.insert(
+            "query_joins", id=self.ids.next(), query_id=query.id, into_id=into.id, via=via,
+            evidence=as_json(evidence), author="hub", created_at=self.now,
+        )  # fmt: skip
+        self.event("query.joined", into.id, "hub", {"query": query.reference, "via": via, **evidence})
+
+    def touch_query(self, root: KnownQuery, *, state: str | None = None, came_in: bool = False) -> None:
+        """Something happened on a matter: its version moves, so that a stale view of it is refused."""
+        if root.fresh and state is None:
+            return
+        root.state = state or root.state
+        read, _, last_in = self.batch.queries.get(root.id, (root.version, "", None))
+        self.batch.queries[root.id] = (read, root.state, self.now if came_in else last_in)
+
+    def thread(self, query: KnownQuery, instance: str, key: str, reply_via: bytes) -> KnownThread:
+        """The thread row that the message stands in; `key` "" where the channel proves no thread."""
+        hashed = thread_hash(instance, key) if key else own_thread_hash(instance, query.id)
+        thread = self.known.threads.get(hashed)
+        if thread is None:
+            thread = KnownThread(self.ids.next(), hashed, query.id, query.identity_id, 0, reply_via)
+            self.known.threads[hashed] = thread
+            self.batch.insert(
+                "threads", id=thread.id, instance=instance, key_hash=hashed, key=canonical(key, 1024),
+                query_id=query.id, identity_id=query.identity_id, reply_via=reply_via, last_seq=0, last_at=self.now,
+            )  # fmt: skip
+        return thread
+
+    def message(
+        self, query: KnownQuery, thread: KnownThread, *, key: str, at: datetime, reply_via: bytes = b"", **values: Any
+    ) -> KnownMessage:
+        """A message row, numbered in its thread."""
+        thread.last_seq += 1
+        thread.reply_via = reply_via or thread.reply_via
+        thread.query_id = query.id
+        self.batch.threads[thread.id] = (thread.query_id, thread.last_seq, self.now, thread.reply_via)
+        instance = values["instance"]
+        message = KnownMessage(
+            values.pop("id", None) or self.ids.next(), query.id, values["identity_id"], thread.id,
+            values["direction"], values.get("automatic", ""), message_hash(instance, key), to_millis(at),
+            values.get("delivery", ""),
+        )  # fmt: skip
+        self.batch.insert(
+            "messages", id=message.id, query_id=query.id, thread_id=thread.id, thread_seq=thread.last_seq,
+            key_hash=message.key_hash, key=canonical(key, 1024), at=message.at, recorded_at=self.now,
+            reply_via=reply_via, **values,
+        )  # fmt: skip
+        self.known.messages[message.key_hash].append(message)
+        return message
+
+    def outbox(
+        self, kind: str, destination: str, lane: int, query: int, body: Any, *, horizon: float,
+        message: int | None = None,
+    ) -> int:  # fmt: skip
+        """Work for the outbox, due now. `horizon` in seconds."""
+        number = self.ids.next()
+        self.batch.insert(
+            "outbox", id=number, kind=kind, destination=destination, lane=lane, query_id=query, message_id=message,
+            body=as_json(body), state="queued", due_at=self.now, horizon_at=self.now + int(horizon * 1000),
+            created_at=self.now,
+        )  # fmt: skip
+        return number
+
+    def item(self, envelope: int, n: int, kind: str, outcome: str, reason: str = "", **values: Any) -> None:
+        """What became of one item."""
+        self.batch.insert(
+            "items", id=self.ids.next(), envelope_id=envelope, n=n, kind=kind, outcome=outcome,
+            reason=canonical(reason, 1000), **values,
+        )  # fmt: skip
+
+    def root(self, query: KnownQuery) -> KnownQuery:
+        """The matter that a conversation belongs to."""
+        return self.known.queries[query.root_id]
+
+
+def names(identities: Sequence[Identity]) -> str:
+    """Recipients as stored: JSON of [scheme, value] pairs, bounded."""
+    return canonical(as_json([[i.scheme, i.value] for i in identities[:200]]))

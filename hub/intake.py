@@ -1,0 +1,245 @@
+"""Receive: an envelope is journaled, and only then does its source hear that we have it (R1–R3, R10, R11).
+
+`accept` is the whole HTTP side of a webhook, `receive` what runners call. Waiting envelopes share a commit: one task
+takes whatever waits while the last commit ran (no timer), so a batch grows with the load. A commit whose outcome is
+unknown is answered 503, never "not recorded": the retry meets the dedupe key.
+"""
+
+import asyncio
+import shutil
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+
+from context_store import CommitUnknown, Store, StoreBroken
+from context_store.crashpoints import crashpoint
+from context_store.journal import NewCursor, NewEnvelope, journal
+from context_store.references import receipt_of
+from context_store.text import canonical, hash_key, lane_of
+from context_store.times import to_millis
+from hub.config import Limits
+from hub.fabric.local import LocalFabric
+from plugins import (
+    Busy,
+    Clock,
+    Desk,
+    Envelope,
+    Malformed,
+    NotAuthentic,
+    Received,
+    Reply,
+    Request,
+    StaleKeys,
+)
+
+if TYPE_CHECKING:
+    from hub.instances import Instance
+
+log = structlog.get_logger("trunkline.intake")
+
+DEADLINE = 2.4
+"""Seconds until a webhook is answered, come what may: Slack gives up at 3."""
+BATCH = 512
+UNAUTHENTIC = Reply(status=401, body=b"not authentic\n")
+"""The same for a bad signature and an instance that does not exist: nobody learns which."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    envelopes: list[NewEnvelope]
+    cursors: list[NewCursor]
+    size: int
+    done: "asyncio.Future[list[Any]]"
+
+
+class Intake:
+    """The one door in."""
+
+    def __init__(self, store: Store, fabric: LocalFabric, limits: Limits, clock: Clock) -> None:
+        """`start` begins the journal task; `stop` ends it when nothing waits."""
+        self._store = store
+        self._fabric = fabric
+        self._limits = limits
+        self._clock = clock
+        self._waiting: deque[_Waiting] = deque()
+        self._bytes = 0
+        self._count = 0
+        self._arrived = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._space = (0.0, True)
+        self.pending = 0
+        """Envelopes on disk that are not processed yet; the pipeline counts them down."""
+        self.closing = False
+
+    # ---- webhooks ------------------------------------------------------------------------------------
+
+    async def accept(self, instance: "Instance | None", request: Request, peer: str, desk: Desk) -> Reply:
+        """Verify, journal, answer. Every error becomes the status that says what the source must do."""
+        if instance is None or not instance.has("webhook"):
+            return UNAUTHENTIC
+        if not self._fabric.allow(f"peer:{instance.id}:{peer}", self._limits.peer_per_minute, 60):
+            return _later(429, 60)
+        try:
+            async with asyncio.timeout(DEADLINE):
+                envelope = await _verified(instance, request)
+                if isinstance(envelope, Reply):
+                    return envelope
+                crashpoint("rx.verified")
+                (received,) = await self.receive(instance.id, [envelope], wait=False)
+        except NotAuthentic as error:
+            log.info("webhook.refused", instance=instance.id, why=str(error))
+            return UNAUTHENTIC
+        except Malformed as error:
+            return Reply(status=400, body=f"{error}\n".encode())
+        except (Busy, StaleKeys, TimeoutError, CommitUnknown, StoreBroken) as error:
+            log.warning("webhook.later", instance=instance.id, why=type(error).__name__, detail=str(error))
+            return _later(503, getattr(error, "after", None) or 5)
+        except Exception as error:  # noqa: BLE001  # a bug in verify: the source keeps the message and comes again
+            log.exception("webhook.verify_failed", instance=instance.id)
+            instance.failed(error)
+            return _later(503, 30)
+        instance.answered(message=True)
+        crashpoint("in.before_ack")
+        return await self._respond(instance, envelope, received, desk)
+
+    async def _respond(self, instance: "Instance", envelope: Envelope, received: Received, desk: Desk) -> Reply:
+        accepted: Reply = instance.connector.accepted
+        if not instance.has("answering"):
+            return accepted
+        try:
+            async with asyncio.timeout(DEADLINE):
+                reply: Reply = await instance.connector.respond(envelope, received, desk)
+        except Exception as error:  # noqa: BLE001  # it is on disk: the plain acknowledgement is true
+            log.exception("webhook.respond_failed", instance=instance.id)
+            instance.failed(error)
+            return accepted
+        return reply
+
+    # ---- the journal -----------------------------------------------------------------------------------
+
+    async def receive(
+        self, instance: str, envelopes: Sequence[Envelope], *, cursor: bytes | None = None, name: str = "",
+        wait: bool = True,
+    ) -> list[Received]:  # fmt: skip
+        """Return when all are on disk, the cursor with them. Full: waits, or raises Busy if not `wait`."""
+        while busy := self._busy():
+            if not wait or self.closing:
+                raise Busy(busy, after=5)
+            await self._clock.sleep(0.5)
+        new = [_new(instance, envelope, self._store.ids.next()) for envelope in envelopes]
+        now = to_millis(self._clock.now())
+        cursors = [] if cursor is None else [NewCursor(instance=instance, name=name, value=cursor, moved_at=now)]
+        size = sum(len(envelope.raw) for envelope in new)
+        waiting = _Waiting(new, cursors, size, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._bytes += size
+        self._count += len(new)
+        self._arrived.set()
+        rows = await asyncio.shield(waiting.done)
+        return [Received(id=row.id, fresh=row.fresh, receipt=receipt_of(row.id)) for row in rows]
+
+    def _busy(self) -> str:
+        if self.closing:
+            return "the hub is stopping"
+        if self._count >= self._limits.waiting or self._bytes >= self._limits.waiting_bytes:
+            return "too much waits for the disk"
+        if self.pending >= self._limits.pending:
+            return "too much waits to be processed"
+        at, enough = self._space
+        if time.monotonic() - at > 1:
+            enough = shutil.disk_usage(self._store.folder).free > self._limits.disk_reserve
+            self._space = (time.monotonic(), enough)
+        return "" if enough else "the disk is nearly full"
+
+    def start(self) -> None:
+        """Begin to journal."""
+        self._task = asyncio.create_task(self._run(), name="journal")
+
+    async def stop(self) -> None:
+        """Refuse what is new, finish what waits."""
+        self.closing = True
+        self._arrived.set()
+        if self._task is not None:
+            await self._task
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                await self._commit(batch)
+            if self.closing:
+                return
+
+    async def _commit(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            await self._write(batch)
+        except (CommitUnknown, StoreBroken) as error:
+            self._fail(batch, error)
+        except Exception as error:  # noqa: BLE001  # one bad row must not fail its neighbours
+            if len(batch) == 1:
+                self._fail(batch, error)
+                return
+            for one in batch:
+                await self._commit([one])
+
+    async def _write(self, batch: Sequence[_Waiting]) -> None:
+        envelopes = [envelope for waiting in batch for envelope in waiting.envelopes]
+        cursors = [cursor for waiting in batch for cursor in waiting.cursors]
+        now = to_millis(self._clock.now())
+        rows = await self._store.write(journal, envelopes, cursors, self._store.node, now, urgent=True)
+        crashpoint("in.committed")
+        self.pending += sum(row.fresh for row in rows)
+        at = 0
+        for waiting in batch:
+            self._release(waiting)
+            if not waiting.done.done():
+                waiting.done.set_result(list(rows[at : at + len(waiting.envelopes)]))
+            at += len(waiting.envelopes)
+        self._fabric.wake("intake")
+
+    def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
+        log.error("journal.failed", envelopes=sum(len(w.envelopes) for w in batch), why=repr(error))
+        for waiting in batch:
+            self._release(waiting)
+            if not waiting.done.done():
+                waiting.done.set_exception(error)
+
+    def _release(self, waiting: _Waiting) -> None:
+        self._bytes -= waiting.size
+        self._count -= len(waiting.envelopes)
+
+
+def _new(instance: str, envelope: Envelope, number: int) -> NewEnvelope:
+    """The journal's row: ids hashed, text canonical, so that both stores accept the same."""
+    return NewEnvelope(
+        id=number,
+        instance=instance,
+        key_hash=hash_key(instance, envelope.key),
+        body_hash=envelope.fingerprint or sha256(envelope.raw).digest(),
+        lane=lane_of("in", instance, envelope.lane),
+        facts=canonical(msgspec.json.encode(envelope.facts).decode()),
+        raw=envelope.raw,
+        received_at=to_millis(envelope.at),
+    )
+
+
+async def _verified(instance: "Instance", request: Request) -> Envelope | Reply:
+    try:
+        return instance.connector.verify(request)  # type: ignore[no-any-return]
+    except StaleKeys:
+        if not instance.has("keyed"):
+            raise
+        await instance.connector.renew_keys(instance.egress)
+        return instance.connector.verify(request)  # type: ignore[no-any-return]
+
+
+def _later(status: int, after: float) -> Reply:
+    return Reply(status=status, body=b"later\n", headers=(("Retry-After", str(max(1, round(after)))),))

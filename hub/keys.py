@@ -1,0 +1,83 @@
+"""The installation's signing keys: reply tokens and the keys that go into Message-IDs.
+
+Mail threading is a decision about access (reliability.md §0.6): what a reply names counts only if we made it, for
+that recipient. Both forms are stateless, so a retry or a second reply carries the same one, and nothing in them can be
+guessed: 80 bits of HMAC-SHA256. The first key signs, every key in the file is accepted: rotate by adding a line on top.
+"""
+
+import base64
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+_MAC = 10
+_form = re.compile(r"[qm][a-z2-7]{29}")
+
+
+class Keys:
+    """Signs and proves; pure once the keys are read."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        """At least one key of 32 bytes."""
+        self._keys = tuple(keys)
+
+    @classmethod
+    def load(cls, path: Path) -> "Keys":
+        """Read the key file (one key a line, base64), making it at the first start; only its owner may read it."""
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w") as file:
+                file.write(base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        return cls([base64.b64decode(line) for line in path.read_text().split() if line])
+
+    def reply_token(self, query_id: int, identity_id: int) -> str:
+        """For one participant of one conversation: 30 characters, safe in a local part of a mail address."""
+        return _text("q", query_id, self._mac(self._keys[0], b"reply", query_id, identity_id))
+
+    def message_key(self, message_id: int) -> str:
+        """The stable key of an outgoing message, safe in a Message-ID."""
+        return _text("m", message_id, self._mac(self._keys[0], b"message", message_id, 0))
+
+    def proves(self, token: str, query_id: int, identity_id: int) -> bool:
+        """Was this reply token made for that participant of that conversation?"""
+        return self._holds(_parts("q", token), b"reply", query_id, identity_id)
+
+    def message_of(self, key: str) -> int | None:
+        """The id of the message of ours that this key names, or None if we didn't make it."""
+        parts = _parts("m", key)
+        return parts[0] if parts and self._holds(parts, b"message", parts[0], 0) else None
+
+    def _holds(self, parts: tuple[int, bytes] | None, purpose: bytes, number: int, other: int) -> bool:
+        if parts is None or parts[0] != number:
+            return False
+        return any(hmac.compare_digest(parts[1], self._mac(key, purpose, number, other)) for key in self._keys)
+
+    @staticmethod
+    def _mac(key: bytes, purpose: bytes, number: int, other: int) -> bytes:
+        said = purpose + b"\0" + number.to_bytes(8, "big") + other.to_bytes(8, "big")
+        return hmac.digest(key, said, sha256)[:_MAC]
+
+
+def query_named_by(token: str) -> int | None:
+    """Which conversation a reply token speaks of: only a hint of what to look up, proved by `Keys.proves`."""
+    parts = _parts("q", token)
+    return parts[0] if parts else None
+
+
+def _text(mark: str, number: int, mac: bytes) -> str:
+    return mark + base64.b32encode(number.to_bytes(8, "big") + mac).decode().rstrip("=").lower()
+
+
+def _parts(mark: str, text: str) -> tuple[int, bytes] | None:
+    text = text.strip().lower()
+    if not _form.fullmatch(text) or text[0] != mark:
+        return None
+    raw = base64.b32decode(text[1:].upper() + "===")
+    return int.from_bytes(raw[:8], "big"), raw[8:]

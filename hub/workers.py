@@ -1,0 +1,188 @@
+"""Parsing: quick and trusted payloads in a thread, what is dangerous (mail) in worker processes with limits.
+
+asyncio can't stop a bad parser, a process can be killed: an isolated `parse` gets its time, its memory and its own
+address space, and whatever happens there costs the envelope one of two workers before it is parked (reliability.md
+§0.4). Both ways return the items encoded, and decoding is what checks them: msgspec constructors check nothing.
+"""
+
+import asyncio
+import multiprocessing
+import resource
+import traceback
+from collections.abc import Mapping, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from pebble import ProcessExpired, ProcessPool
+
+from context_store.journal import PendingEnvelope
+from context_store.times import from_millis
+from hub.config import ParseLimits
+from plugins import Envelope, Item, Skipped
+from plugins.instances import load_instances
+from plugins.manager import discover
+
+MAX_ITEMS = 10_000
+_decoder = msgspec.msgpack.Decoder(list[Item])
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Parsed(Struct, frozen=True):
+    """What `parse` made of an envelope; with `cause` it failed, and `worker_lost` tells how."""
+
+    envelope: PendingEnvelope
+    items: Sequence[Item] = ()
+    cause: str = ""
+    trace: str = ""
+    worker_lost: bool = False
+
+
+class Recipe(Struct, frozen=True):
+    """How a worker process builds the same connectors: names and tables only, no secrets."""
+
+    builtins: Sequence[str]
+    entry_points: bool
+    modules: Sequence[str]
+    folders: Sequence[str]
+    tables: Mapping[str, Any]
+    file: str
+    base: str
+    memory_mb: int
+
+
+def envelope_of(pending: PendingEnvelope) -> Envelope:
+    """The contract's envelope from the journal's row. The delivery key was hashed: parse sees what verify chose."""
+    facts: dict[str, str] = msgspec.json.decode(pending.facts)
+    return Envelope(key=str(pending.id), raw=pending.raw or b"", at=from_millis(pending.received_at), facts=facts)
+
+
+def parse_one(connector: Any, envelope: Envelope) -> bytes:
+    """Items, encoded; raises what the connector raised."""
+    items = []
+    for item in connector.parse(envelope):
+        items.append(item)
+        if len(items) > MAX_ITEMS:
+            items = [Skipped(reason=f"more than {MAX_ITEMS} items in one envelope", park=True)]
+            break
+    return _encoder.encode(items)
+
+
+# ---- in the worker process ---------------------------------------------------------------------------
+
+_built: dict[str, Any] = {}
+
+
+def start_worker(recipe: Recipe) -> None:
+    """Limit the memory, then build the connectors without their secrets."""
+    plugins = discover(
+        recipe.builtins,
+        entry_points=recipe.entry_points,
+        modules=recipe.modules,
+        folders=[Path(folder) for folder in recipe.folders],
+    )
+    configured, _ = load_instances(
+        recipe.tables, plugins, file=recipe.file, environ={}, base=Path(recipe.base), reveal=False
+    )
+    _built.update({one.id: one.build() for one in configured if one.cls is not None and not one.target})
+    limit = recipe.memory_mb << 20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def parse_there(instance: str, envelope: Envelope) -> bytes:
+    """What the pool calls."""
+    return parse_one(_built[instance], envelope)
+
+
+# ---- in the hub ----------------------------------------------------------------------------------------
+
+
+class Parsers:
+    """Parses batches; `start` before, `stop` after."""
+
+    def __init__(self, connectors: Mapping[str, Any], recipe: Recipe, limits: ParseLimits) -> None:
+        """`connectors`: instance → connector object, as the hub built them."""
+        self._connectors = connectors
+        self._recipe = recipe
+        self._limits = limits
+        self._pool: ProcessPool | None = None
+
+    def start(self) -> None:
+        """Workers are made at the first isolated envelope, so that a hub without mail has none."""
+
+    def _workers(self) -> ProcessPool:
+        if self._pool is None:
+            self._pool = ProcessPool(
+                max_workers=self._limits.workers,
+                max_tasks=0,
+                initializer=start_worker,
+                initargs=(self._recipe,),
+                context=multiprocessing.get_context("spawn"),
+            )
+        return self._pool
+
+    async def stop(self) -> None:
+        """Workers hold nothing that is not on disk: they are stopped, not awaited."""
+        if self._pool is not None:
+            self._pool.stop()
+            await asyncio.to_thread(self._pool.join)
+
+    async def parse(self, envelopes: Sequence[PendingEnvelope]) -> list[Parsed]:
+        """In the order given; every failure is told, none raised."""
+        quick = [e for e in envelopes if not self._isolated(e)]
+        slow = [e for e in envelopes if self._isolated(e)]
+        async with asyncio.TaskGroup() as group:
+            here = group.create_task(self._in_thread(quick))
+            there = [group.create_task(self._in_worker(e)) for e in slow]
+        parsed = {p.envelope.id: p for p in [*here.result(), *(task.result() for task in there)]}
+        return [parsed[e.id] for e in envelopes]
+
+    def _isolated(self, envelope: PendingEnvelope) -> bool:
+        connector = self._connectors.get(envelope.instance)
+        return connector is not None and connector.isolate
+
+    async def _in_thread(self, envelopes: Sequence[PendingEnvelope]) -> list[Parsed]:
+        if not envelopes:
+            return []
+        try:
+            async with asyncio.timeout(self._limits.seconds * 2):
+                return await asyncio.to_thread(lambda: [self._here(e) for e in envelopes])
+        except TimeoutError:  # one of them hangs: each alone, where it can be killed
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._in_worker(e)) for e in envelopes]
+            return [task.result() for task in tasks]
+
+    def _here(self, envelope: PendingEnvelope) -> Parsed:
+        connector = self._connectors.get(envelope.instance)
+        if connector is None:
+            return Parsed(envelope, cause="instance_missing", trace="the instance is not configured, or its plugin broke")
+        try:
+            return Parsed(envelope, _decoder.decode(parse_one(connector, envelope_of(envelope))))
+        except Exception as error:  # noqa: BLE001  # whatever a parser raises parks its envelope
+            return _failed(envelope, error)
+
+    async def _in_worker(self, envelope: PendingEnvelope) -> Parsed:
+        future = self._workers().schedule(
+            parse_there, args=(envelope.instance, envelope_of(envelope)), timeout=self._limits.seconds
+        )
+        try:
+            return Parsed(envelope, _decoder.decode(await asyncio.wrap_future(future)))
+        except FutureTimeout:
+            text = f"no result within {self._limits.seconds:g} s; its worker was killed"
+            return Parsed(envelope, cause="parse_timeout", trace=text, worker_lost=True)
+        except ProcessExpired as error:
+            return Parsed(envelope, cause="parse_crashed", trace=f"its worker died: {error}", worker_lost=True)
+        except MemoryError as error:
+            return Parsed(envelope, cause="parse_memory", trace=_trace(error), worker_lost=True)
+        except Exception as error:  # noqa: BLE001  # whatever a parser raises parks its envelope
+            return _failed(envelope, error)
+
+
+def _failed(envelope: PendingEnvelope, error: BaseException) -> Parsed:
+    return Parsed(envelope, cause="parse_failed", trace=_trace(error))
+
+
+def _trace(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))[-4000:]
