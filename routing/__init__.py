@@ -1,0 +1,28 @@
+"""Triage by rules: pure functions from a file's bytes to a rule set, and from a message's facts to a decision."""
+
+from routing.decide import decide
+from routing.explain import Check, Explanation, RuleTrace, explain, in_words
+from routing.load import load_rules
+from routing.model import ENGINE, Attachment, Decision, Facts, Mention, Outcome, Person, Rule, RuleSet, Sender
+from routing.text import fold
+
+__all__ = [
+    "ENGINE",
+    "Attachment",
+    "Check",
+    "Decision",
+    "Explanation",
+    "Facts",
+    "Mention",
+    "Outcome",
+    "Person",
+    "Rule",
+    "RuleSet",
+    "RuleTrace",
+    "Sender",
+    "decide",
+    "explain",
+    "fold",
+    "in_words",
+    "load_rules",
+]

@@ -1,0 +1,154 @@
+"""The conditions of a rule as a tree, each with its one question: does it hold for this message?
+
+Whatever is asked of a missing value is false; only `Not` and `Missing` turn that round. Decision and explanation ask
+the same nodes, so an explanation cannot differ from what was decided.
+"""
+
+from collections.abc import Set as AbstractSet
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from routing.fields import Value
+
+Mode = Literal["any", "all", "none"]
+
+
+class View(Protocol):
+    """One message, as conditions see it; answers are computed once."""
+
+    def value(self, field: str) -> Value | None:
+        """The fact itself; None is missing."""
+
+    def names(self, field: str) -> AbstractSet[str] | None:
+        """Its names, folded."""
+
+    def words(self, field: str) -> AbstractSet[str]:
+        """Those of the rule set's words and phrases that stand in the text."""
+
+    def patterns(self, field: str) -> AbstractSet[str]:
+        """Those of the rule set's patterns that match the text."""
+
+
+def _compare(mode: Mode, wanted: frozenset[str], found: AbstractSet[str]) -> bool:
+    if mode == "any":
+        return not wanted.isdisjoint(found)
+    return wanted <= found if mode == "all" else wanted.isdisjoint(found)
+
+
+class Words(Struct, frozen=True):
+    """Whole words and phrases in a text, folded."""
+
+    field: str
+    mode: Mode
+    words: frozenset[str]
+
+    def holds(self, view: View) -> bool:
+        """False where there is no text, for `none` too."""
+        return view.value(self.field) is not None and _compare(self.mode, self.words, view.words(self.field))
+
+
+class Matches(Struct, frozen=True):
+    """An RE2 pattern, found anywhere in the text unless it is anchored."""
+
+    field: str
+    pattern: str
+
+    def holds(self, view: View) -> bool:
+        """Asked of the NFKC form, case as it is."""
+        return view.value(self.field) is not None and self.pattern in view.patterns(self.field)
+
+
+class Names(Struct, frozen=True):
+    """Whole values: the one value of a field, or its several ones; folded."""
+
+    field: str
+    mode: Literal["is", "any", "all", "none"]
+    names: frozenset[str]
+
+    def holds(self, view: View) -> bool:
+        """`is` asks for one of the names, as `any` does."""
+        found = view.names(self.field)
+        return found is not None and _compare("any" if self.mode == "is" else self.mode, self.names, found)
+
+
+class Flag(Struct, frozen=True):
+    """Yes or no."""
+
+    field: str
+    wanted: bool
+
+    def holds(self, view: View) -> bool:
+        """Missing is neither."""
+        return view.value(self.field) is self.wanted
+
+
+class Range(Struct, frozen=True):
+    """A number within limits, both included."""
+
+    field: str
+    low: float | None = None
+    high: float | None = None
+
+    def holds(self, view: View) -> bool:
+        """Missing is never zero."""
+        value = view.value(self.field)
+        if not isinstance(value, int | float):
+            return False
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+
+class Missing(Struct, frozen=True):
+    """The fact is not known, not said or empty."""
+
+    field: str
+
+    def holds(self, view: View) -> bool:
+        """The only condition that a missing value makes true by itself."""
+        return view.value(self.field) is None
+
+
+class Not(Struct, frozen=True):
+    """Denies the whole of what stands in it: true also where a value is missing."""
+
+    part: "All"
+
+    def holds(self, view: View) -> bool:
+        """Two-valued: a condition on a missing value is false, so its denial is true."""
+        return not self.part.holds(view)
+
+
+class All(Struct, frozen=True):
+    """Every part holds: a table of conditions."""
+
+    parts: tuple["Node", ...]
+
+    def holds(self, view: View) -> bool:
+        """Stops at the first part that does not. A loop: a generator doubles the cost of the hottest line."""
+        for part in self.parts:  # noqa: SIM110
+            if not part.holds(view):
+                return False
+        return True
+
+
+class Any(Struct, frozen=True):
+    """At least one part holds."""
+
+    parts: tuple[All, ...]
+
+    def holds(self, view: View) -> bool:
+        """Stops at the first part that does."""
+        return any(part.holds(view) for part in self.parts)
+
+
+Leaf = Words | Matches | Names | Flag | Range | Missing
+Node = Leaf | Not | All | Any
+
+
+def leaves(node: Node) -> list[Leaf]:
+    """All questions in a tree, in the order of the file."""
+    if isinstance(node, Not):
+        return leaves(node.part)
+    if isinstance(node, All | Any):
+        return [leaf for part in node.parts for leaf in leaves(part)]
+    return [node]

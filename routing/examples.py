@@ -1,0 +1,152 @@
+"""The `[[example]]` tables: messages with what should become of them, run as the file's tests at every load."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from routing.decide import decide
+from routing.explain import check_in_words, explain
+from routing.model import (
+    Attachment,
+    Decision,
+    Facts,
+    Impact,
+    Person,
+    Priority,
+    QueryType,
+    Report,
+    RuleSet,
+    Sender,
+    Urgency,
+)
+
+
+class ExampleMessage(Struct, frozen=True, kw_only=True):
+    """What an example may say of a message; the rest is missing."""
+
+    channel: str | None = None
+    instance: str | None = None
+    direction: str = "in"
+    kind: str | None = None
+    subject: str | None = None
+    text: str | None = None
+    """The new part of the body (`Facts.body`)."""
+    quoted: str | None = None
+    sender: str | Sender | None = None
+    """A string is the address."""
+    assurance: int | None = None
+    attachments: tuple[Attachment, ...] | None = None
+    automatic: str | None = None
+    language: str | None = None
+    fields: Mapping[str, str] = {}
+    tags: tuple[str, ...] | None = None
+
+
+class Expected(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What should become of it; what is not named is not compared."""
+
+    rule: str | None = None
+    """The first rule that set the type, or `default`."""
+    type: QueryType | None = None
+    service: str | None = None
+    impact: Impact | None = None
+    urgency: Urgency | None = None
+    priority: Priority | None = None
+    value_stream: str | None = None
+    team: str | None = None
+    target: str | None = None
+    tags: tuple[str, ...] | None = None
+    """At least these."""
+    language: str | None = None
+
+
+class Example(Struct, frozen=True, kw_only=True):
+    """One `[[example]]`."""
+
+    facts: Facts
+    expect: Expected
+
+
+_PARTS: Mapping[str, type[Struct]] = {"message": ExampleMessage, "user": Person, "expect": Expected}
+
+
+def read_example(table: Any, report: Report) -> Example | None:
+    """None where something is wrong with it, which is reported."""
+    if not isinstance(table, dict):
+        report("", "expected a table", "write [[example]]")
+        return None
+    sound = True
+    for key in table.keys() - {*_PARTS, "note"}:
+        report(key, "unknown key", f"allowed: {', '.join((*_PARTS, 'note'))}")
+        sound = False
+    for key in ("message", "expect"):
+        if not table.get(key):
+            report(key, "missing", f"allowed in it: {', '.join(_PARTS[key].__struct_fields__)}")
+            sound = False
+    for key, kind in _PARTS.items():
+        sound = _check(table.get(key, {}), kind, key, report) and sound
+    return _example(table) if sound else None
+
+
+def _check(table: Any, kind: type[Struct], path: str, report: Report) -> bool:
+    """Key by key, because msgspec stops at the first error of a table."""
+    if not isinstance(table, dict):
+        report(path, "expected a table", f"allowed in it: {', '.join(kind.__struct_fields__)}")
+        return False
+    sound = True
+    types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    for key, value in table.items():
+        if key not in types:
+            report(f"{path}.{key}", "unknown key", f"allowed: {', '.join(types)}")
+            sound = False
+            continue
+        try:
+            msgspec.convert(value, types[key])
+        except msgspec.ValidationError as error:
+            report(f"{path}.{key}", str(error), "")
+            sound = False
+    return sound
+
+
+def _example(table: Mapping[str, Any]) -> Example:
+    message = msgspec.convert(table["message"], ExampleMessage)
+    said = {field: getattr(message, field) for field in message.__struct_fields__ if field not in {"text", "sender"}}
+    sender = Sender(address=message.sender) if isinstance(message.sender, str) else message.sender
+    user = msgspec.convert(table["user"], Person) if "user" in table else None
+    facts = Facts(**said, body=message.text, sender=sender, user=user)
+    return Example(facts=facts, expect=msgspec.convert(table["expect"], Expected))
+
+
+def run_example(rules: RuleSet, example: Example, report: Report) -> None:
+    """Reports each expectation that is not met, with the rules that did it instead."""
+    decision = decide(rules, example.facts)
+    for field, wanted in msgspec.structs.asdict(example.expect).items():
+        got = _result(decision, field)
+        met = set(wanted or ()) <= set(got or ()) if field == "tags" else wanted == got
+        if wanted is not None and not met:
+            by = decision.set_by.get(field)
+            report(f"expect.{field}", f"expected {_show(wanted)}, got {_show(got)}" + (f" (set by {by})" if by else ""),
+                   _hint(rules, example, field, wanted))  # fmt: skip
+
+
+def _result(decision: Decision, field: str) -> Any:
+    return decision.set_by["type"] if field == "rule" else getattr(decision.outcome, field)
+
+
+def _hint(rules: RuleSet, example: Example, field: str, wanted: Any) -> str:
+    """Why the rule that was named did not match: the administrator's next question."""
+    if field != "rule" or wanted == rules.default.name:
+        return ""
+    if wanted not in {rule.name for rule in rules.rules}:
+        return "there is no such rule"
+    trace = explain(rules, example.facts, only=wanted).rules[0]
+    failed = [check for check in trace.conditions if check.outcome != "true"]
+    if not failed:
+        return f"{trace.stopped_by} stopped before it" if trace.stopped_by else "it matched, but an earlier rule set it"
+    return "; ".join(check_in_words(check) for check in failed)
+
+
+def _show(value: Any) -> str:
+    return "nothing" if value is None else ", ".join(value) or "none" if isinstance(value, tuple) else repr(value)

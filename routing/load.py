@@ -1,0 +1,224 @@
+"""A rules file to a rule set, or every problem that it has. No file is read here: bytes come in.
+
+A file is taken whole or not at all: what is taken has run its own examples, and has no rule that can do nothing.
+"""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import re2
+
+from plugins import BadConfig, Problem
+from routing.actions import NAMED, SETS, read_sets
+from routing.conditions import All, Names, leaves
+from routing.decide import DEFAULT, MATRIX
+from routing.examples import Example, read_example, run_example
+from routing.index import Index
+from routing.lint import shadows, why_never
+from routing.matrix import DEFAULT as DEFAULT_MATRIX
+from routing.matrix import Matrix, read_matrix
+from routing.model import ENGINE, Mention, Report, Rule, RuleSet
+from routing.parse import read_conditions
+from routing.places import Places
+
+MAX_BYTES = 64 << 20
+"""100,000 long rules fit. Refused by length, before anything is parsed."""
+
+NEEDED = ("type", "impact", "urgency", "target")
+"""What `[default]` must say, so that every decision is whole."""
+
+_TABLES = ("rule", "example", "default", "matrix")
+_RULE_KEYS = ("name", "note", "when", "set", "stop")
+_LONG_KEY = re.compile(r"(?:\.\s*[\w\"'-]+\s*){100}")
+"""A key of more than 100 parts: tomllib needs time that grows with their square."""
+_LINE = re.compile(r"\(at line (\d+), column \d+\)")
+
+
+def load_rules(text: bytes | str, file: str = "rules.toml") -> RuleSet:
+    """Raises BadConfig with all problems; a file whose examples fail is refused as well. Nothing is read from disk."""
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    source = _decode(data, file)
+    return _Loader(data, _parse(source, file), Places(file, source)).load()
+
+
+def _decode(data: bytes, file: str) -> str:
+    if len(data) > MAX_BYTES:
+        raise _refused(file, f"{len(data):,} bytes are too many", f"at most {MAX_BYTES:,}")
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise _refused(file, "begins with a byte order mark", "save it as UTF-8 without BOM")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        what = f"is not UTF-8: byte 0x{data[error.start]:02x}"
+        raise _refused(f"{file}:{line}", what, "save it as UTF-8") from None
+
+
+def _parse(source: str, file: str) -> dict[str, Any]:
+    key = _LONG_KEY.search(source)
+    if key:
+        line = source.count("\n", 0, key.start()) + 1
+        raise _refused(f"{file}:{line}", "a key has more than 100 parts", "write it flatter")
+    try:
+        return tomllib.loads(source)
+    except tomllib.TOMLDecodeError as error:
+        line = _LINE.search(str(error))
+        place = line[1] if line else str(source.count("\n") + 1)
+        raise _refused(f"{file}:{place}", f"is not TOML: {error}", "is the file whole?") from None
+    except RecursionError:
+        raise _refused(file, "lists or tables stand too deep in each other", "write them flatter") from None
+
+
+def _refused(file: str, what: str, fix: str) -> BadConfig:
+    return BadConfig([Problem(file=file, key="", what=what, fix=fix)])
+
+
+def _allowed(field: str) -> str:
+    return f"allowed: {', '.join(SETS[field])}" if SETS[field] else ""
+
+
+class _Loader:
+    """One file on its way: problems are collected until all of it was looked at."""
+
+    def __init__(self, data: bytes, document: dict[str, Any], places: Places) -> None:
+        self._data, self._document, self._places = data, document, places
+        self._problems: list[Problem] = []
+
+    def load(self) -> RuleSet:
+        document = self._document
+        for key in document.keys() - set(_TABLES):
+            self._report(self._places.line(key), key)("", "unknown table", f"allowed: {', '.join(_TABLES)}")
+        rules = tuple(self._rule(table, number) for number, table in enumerate(self._list("rule")))
+        default = self._default(document.get("default"))
+        matrix = self._matrix(document)
+        examples = [self._example(table, number) for number, table in enumerate(self._list("example"))]
+        self._lint(rules)
+        self._fail()
+        rule_set = self._rule_set(rules, default, matrix)
+        for example, report in examples:
+            if example:
+                run_example(rule_set, example, report)
+        self._fail()
+        return rule_set
+
+    def _fail(self) -> None:
+        if self._problems:
+            raise BadConfig(self._problems)
+
+    def _report(self, line: int, prefix: str, table: str = "", number: int = 0) -> Report:
+        """A collector for one table; `line` is used where the key's own can't be found."""
+
+        def report(key: str, what: str, fix: str) -> None:
+            at = (self._places.line(table, number, key) if table else 0) or line
+            self._problems.append(self._places.problem(at, ": ".join(filter(None, (prefix, key))), what, fix))
+
+        return report
+
+    def _list(self, name: str) -> list[Any]:
+        tables = self._document.get(name, [])
+        if not isinstance(tables, list):
+            self._report(self._places.line(name), name)("", "expected a list of tables", f"write [[{name}]]")
+            return []
+        return tables
+
+    def _rule(self, table: Any, number: int) -> Rule:
+        line = self._places.line("rule", number)
+        if not isinstance(table, dict):
+            table = {}
+        name = table.get("name")
+        report = self._report(line, f"rule {name}" if isinstance(name, str) else f"rule {number + 1}", "rule", number)
+        if not isinstance(name, str) or not 0 < len(name) <= 100 or not name.isprintable() or not name.strip():
+            report("name", "every rule needs a name of 1 to 100 printable characters", 'e.g. name = "vpn-outage"')
+        elif name in {DEFAULT, MATRIX}:
+            report("name", f"{name!r} is taken: decisions name it where no rule set a field", "")
+        for key in table.keys() - set(_RULE_KEYS):
+            report(key, "unknown key", f"allowed: {', '.join(_RULE_KEYS)}")
+        sets, tags = read_sets(table.get("set", {}), report)
+        stop, note = table.get("stop", False), table.get("note", "")
+        if not isinstance(stop, bool):
+            report("stop", "expected true or false", "")
+        if not isinstance(note, str):
+            report("note", "expected a string", "")
+        if not table.get("set") and stop is False:
+            report("set", "the rule does nothing", f"set one of: {', '.join(SETS)}; or stop = true")
+        when = self._when(table, report)
+        return Rule(name=str(name), when=when, sets=sets, tags=tags, stop=stop is True, note=str(note), line=line)
+
+    def _when(self, table: dict[str, Any], report: Report) -> All:
+        """Our own outbound messages are seen only by rules that ask for the direction."""
+        if "when" not in table:
+            report("when", "missing", "say when the rule matches; what holds for every message belongs in [default]")
+            return All(())
+        when = read_conditions(table["when"], "when", report)
+        if any(leaf.field == "direction" for leaf in leaves(when)):
+            return when
+        return All((*when.parts, Names("direction", "is", frozenset({"in"}))))
+
+    def _default(self, table: Any) -> Rule:
+        report = self._report(self._places.line("default"), "default", "default")
+        if not isinstance(table, dict):
+            report("", "missing", f"write [default] with set.{', set.'.join(NEEDED)}")
+            return Rule(name=DEFAULT, when=All(()), sets={})
+        for key in table.keys() - {"set", "note"}:
+            report(key, "unknown key", "allowed: set, note")
+        sets, tags = read_sets(table.get("set", {}), report)
+        for field in NEEDED:
+            if field not in sets:
+                report(f"set.{field}", "is needed, so that every decision is whole", _allowed(field))
+        if "priority" in sets:
+            report("set.priority", "would make the matrix useless", "set impact and urgency, or change [matrix]")
+        return Rule(name=DEFAULT, when=All(()), sets=sets, tags=tags, line=self._places.line("default"))
+
+    def _matrix(self, document: dict[str, Any]) -> Matrix:
+        if "matrix" not in document:
+            return DEFAULT_MATRIX
+        return read_matrix(document["matrix"], self._report(self._places.line("matrix"), "matrix", "matrix"))
+
+    def _lint(self, rules: tuple[Rule, ...]) -> None:
+        seen: dict[str, int] = {}
+        for number, rule in enumerate(rules):
+            report = self._report(rule.line, f"rule {rule.name}", "rule", number)
+            if rule.name in seen:
+                report("name", f"line {seen[rule.name]} has a rule of this name", "names are unique")
+            seen.setdefault(rule.name, rule.line)
+            why = why_never(rule.when) if rule.when.parts else None
+            if why:
+                report("when", f"can never match: {why}", "")
+        for rule, above in shadows(rules):
+            what = f"never runs: {above.name} (line {above.line}) asks for no more and stops before it"
+            self._report(rule.line, f"rule {rule.name}")("", what, "move it up, or take it out")
+
+    def _rule_set(self, rules: tuple[Rule, ...], default: Rule, matrix: Matrix) -> RuleSet:
+        try:
+            index = Index(rules)
+        except re2.error as error:
+            raise _refused(self._places.file, f"all patterns together are too large for RE2: {error}", "") from None
+        return RuleSet(
+            file=self._places.file,
+            source=self._data,
+            hash=hashlib.sha256(b"trunkline rules, engine %d\n" % ENGINE + self._data).hexdigest(),
+            rules=rules,
+            default=default,
+            matrix=matrix,
+            index=index,
+            named=tuple(self._mentions(rules, default)),
+        )
+
+    def _mentions(self, rules: tuple[Rule, ...], default: Rule) -> Iterator[Mention]:
+        for rule in (*rules, default):
+            place = self._places.place(rule.line)
+            prefix = rule.name if rule is default else f"rule {rule.name}"
+            for kind in NAMED:
+                if kind in rule.sets:
+                    yield Mention(kind=kind, name=rule.sets[kind], file=place, key=f"{prefix}: set.{kind}")
+            for leaf in leaves(rule.when):
+                if isinstance(leaf, Names) and leaf.field == "instance":
+                    for name in sorted(leaf.names):
+                        yield Mention(kind="instance", name=name, file=place, key=f"{prefix}: when.instance")
+
+    def _example(self, table: Any, number: int) -> tuple[Example | None, Report]:
+        report = self._report(self._places.line("example", number), f"example {number + 1}", "example", number)
+        return read_example(table, report), report

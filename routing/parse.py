@@ -1,0 +1,198 @@
+"""A table of conditions, as TOML gives it, to a tree of nodes; every problem reported with what is allowed."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, cast
+
+import re2
+
+from routing.conditions import All, Flag, Matches, Missing, Mode, Names, Node, Not, Range, Words
+from routing.conditions import Any as AnyOf
+from routing.fields import FIELDS, NAMESPACES, OPERATORS, SHORT, Field, field_of, paths
+from routing.index import re2_options
+from routing.model import Report
+from routing.text import fold, plain
+
+DEPTH = 32
+"""How deep `all`, `any`, `not` may stand in each other. Nobody reads more, and Python's stack is finite."""
+
+LONGEST = 1000
+"""Characters of a word, phrase or name; a pattern may have ten times as many."""
+
+PATTERN_MEM = 1 << 20
+"""Bytes of one compiled pattern; a larger one (nested counts) would slow down every message."""
+
+_ODD = "\n\x01\U0010fffd\n"
+"""What nobody's pattern is about: one that finds it, and the empty text, finds everything."""
+
+GROUPS = ("all", "any", "not", "missing")
+
+
+def read_conditions(table: Any, path: str, report: Report, depth: int = 0) -> All:
+    """One table: all that stands in it must hold."""
+    if not isinstance(table, dict):
+        report(path, f"expected a table of conditions, not {_kind(table)}", 'e.g. { channel = ["email"] }')
+        return All(())
+    if not table:
+        report(path, "has no condition", f"ask for one of: {', '.join(paths())}")
+    if depth > DEPTH:
+        report(path[:80] + "…", f"conditions stand more than {DEPTH} deep in each other", "write them flatter")
+        return All(())
+    parts: list[Node] = []
+    for key, value in table.items():
+        if key in GROUPS:
+            parts.extend(_group(key, value, f"{path}.{key}", report, depth))
+        else:
+            parts.extend(_field(key, value, path, report))
+    return All(tuple(parts))
+
+
+def _group(key: str, value: Any, path: str, report: Report, depth: int) -> list[Node]:
+    if key == "not":
+        return [Not(read_conditions(value, path, report, depth + 1))]
+    if key == "missing":
+        return _missing(value, path, report)
+    if not isinstance(value, list) or not value:
+        report(
+            path, f"expected a list of tables, not {_kind(value)}", 'e.g. [{ channel = ["chat"] }, { user.vip = true }]'
+        )
+        return []
+    tables = [read_conditions(each, f"{path}[{number}]", report, depth + 1) for number, each in enumerate(value, 1)]
+    return list(tables) if key == "all" else [AnyOf(tuple(tables))]
+
+
+def _missing(value: Any, path: str, report: Report) -> list[Node]:
+    names = _strings(value, path, report)
+    for name in names:
+        if field_of(name) is None:
+            report(path, f"unknown field {name!r}", _known(name))
+    return [Missing(name) for name in names]
+
+
+def _field(name: str, value: Any, path: str, report: Report) -> list[Node]:
+    """One key: a field itself, or the beginning of one (`user` of `user.organisation`)."""
+    known = field_of(name)
+    if known is not None:
+        return _operators(known, name, value, f"{path}.{name}", report)
+    if not any(field.startswith(name + ".") for field in (*FIELDS, *(f"{space}." for space in NAMESPACES))):
+        report(f"{path}.{name}", "unknown field", _known(name))
+        return []
+    if not isinstance(value, dict) or not value:
+        inner = [field for field in paths() if field.startswith(name + ".")]
+        report(f"{path}.{name}", f"expected one of its fields, not {_kind(value)}", f"allowed: {', '.join(inner)}")
+        return []
+    return [node for key, each in value.items() for node in _field(f"{name}.{key}", each, path, report)]
+
+
+def _operators(field: Field, name: str, value: Any, path: str, report: Report) -> list[Node]:
+    allowed = OPERATORS[field.type]
+    if not isinstance(value, dict):
+        if field.type not in SHORT:
+            fix = f"allowed: {', '.join(f'{name}.{operator}' for operator in allowed)}"
+            report(path, "needs an operator", fix)
+            return []
+        value = {SHORT[field.type]: value}
+    if not value:
+        report(path, "needs an operator", f"allowed: {', '.join(allowed)}")
+    nodes = list[Node]()
+    for operator, wanted in value.items():
+        at = path if len(value) == 1 and operator == SHORT.get(field.type) else f"{path}.{operator}"
+        if operator not in allowed:
+            report(at, f"unknown operator for a {field.type} field", f"allowed: {', '.join(allowed)}")
+        elif operator not in {"min", "max"}:
+            nodes.extend(_leaf(field, name, operator, wanted, at, report))
+    if field.type == "number":
+        nodes.extend(_range(field, name, value, path, report))
+    return nodes
+
+
+def _leaf(field: Field, name: str, operator: str, wanted: Any, path: str, report: Report) -> list[Node]:
+    if field.type == "flag":
+        if not isinstance(wanted, bool):
+            report(path, f"expected true or false, not {_kind(wanted)}", "")
+        return [Flag(name, wanted is True)]
+    if operator == "matches":
+        return _pattern(name, wanted, path, report)
+    folded = frozenset(_folded(field, wanted, path, report))
+    if not folded:
+        return []
+    if field.type == "text" or (field.type == "free" and operator != "is"):
+        return [Words(name, cast("Mode", operator), folded)]
+    return [Names(name, cast("Mode", operator), folded)]
+
+
+def _folded(field: Field, wanted: Any, path: str, report: Report) -> list[str]:
+    folded = []
+    for word in _strings(wanted, path, report):
+        if field.allowed and word not in field.allowed:
+            report(path, f"unknown value {word!r}", f"allowed: {', '.join(field.allowed)}")
+        elif len(word) > LONGEST:
+            report(path, f"longer than {LONGEST} characters: {word[:40]!r}…", "")
+        elif not fold(word):
+            report(path, f"{word!r} is empty and would match everything", "to ask for an empty field use missing")
+        else:
+            folded.append(fold(word))
+    return folded
+
+
+def _pattern(name: str, pattern: Any, path: str, report: Report) -> list[Node]:
+    if not isinstance(pattern, str) or not pattern or len(pattern) > 10 * LONGEST:
+        report(path, f"expected a pattern of 1 to {10 * LONGEST} characters, not {_kind(pattern)}", "e.g. '(?i)^re:'")
+        return []
+    if plain(pattern) != pattern:
+        report(path, "the text is in Unicode's form NFKC, where this can't match", f"write {plain(pattern)!r}")
+        return []
+    try:
+        compiled = re2.compile(pattern, re2_options(PATTERN_MEM))
+    except re2.error as error:
+        why = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
+        report(path, f"RE2 refuses the pattern: {why}", "look-around and back-references don't exist in RE2")
+        return []
+    if compiled.search("") and compiled.search(_ODD):
+        report(path, "the pattern matches every text", "look for an empty branch as in 'vpn|', or leave it out")
+    return [Matches(name, pattern)]
+
+
+def _range(field: Field, name: str, limits: Mapping[str, Any], path: str, report: Report) -> list[Node]:
+    numbers: dict[str, float] = {}
+    for side in limits.keys() & {"min", "max"}:
+        number = limits[side]
+        if isinstance(number, bool) or not isinstance(number, int) or not field.lowest <= number:
+            report(f"{path}.{side}", f"expected a whole number from {field.lowest}, not {_kind(number)}", "")
+        elif field.highest is not None and number > field.highest:
+            report(f"{path}.{side}", f"{number} is too large", f"at most {field.highest}")
+        else:
+            numbers[side] = number
+    if numbers.get("min", 0) > numbers.get("max", float("inf")):
+        report(path, "can never match: min is above max", "")
+    return [Range(name, numbers.get("min"), numbers.get("max"))] if numbers else []
+
+
+def _strings(value: Any, path: str, report: Report) -> list[str]:
+    several = [value] if isinstance(value, str) else value
+    if not isinstance(several, list) or not all(isinstance(each, str) for each in several):
+        report(path, f"expected a string or a list of strings, not {_kind(value)}", "")
+        return []
+    if not several:
+        report(path, "can never match: the list is empty", "name at least one value, or leave the condition out")
+    return several
+
+
+def _known(name: str) -> str:
+    near = get_close_matches(name, [*paths(), *GROUPS], n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"{hint}allowed: {', '.join((*paths(), *GROUPS))}"
+
+
+def _kind(value: Any) -> str:
+    kinds = {
+        bool: "true or false",
+        str: "a string",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "a table",
+    }
+    if isinstance(value, list | dict) and not value:
+        return "an empty " + ("list" if isinstance(value, list) else "table")
+    return kinds.get(type(value), type(value).__name__)
