@@ -234,15 +234,14 @@ def load_config(
     problems += wrong
     organisations = reader.named(document, "organisation", Organisation)
     teams = reader.named(document, "team", Team)
-    store = reader.store(hub.store if hub else "")
+    place = reader.place(hub or HubSettings())
     if problems or hub is None:
         raise BadConfig(problems)
-    data = reader.base / hub.data
     return Config(
         file=path.resolve(),
-        data=data,
-        rules=reader.base / hub.rules,
-        store=store or f"sqlite:///{data / 'trunkline.db'}",
+        data=place.data,
+        rules=place.rules,
+        store=place.store,
         listen=hub.listen,
         public_url=hub.public_url.rstrip("/") or _local_url(hub.listen),
         name=hub.name,
@@ -257,6 +256,25 @@ def load_config(
         organisations=organisations,
         teams=teams,
     )
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Where things are, for commands that only read."""
+
+    data: Path
+    store: str
+    rules: Path
+
+
+def load_place(path: Path, environ: Mapping[str, str] = ENVIRON) -> Place:
+    """From `[hub]` alone: no plugin is imported, no secret read. Raises BadConfig."""
+    problems: list[Problem] = []
+    reader = _Reader(path, environ, problems)
+    hub = reader.settings(read_document(path).get("hub", {}), HubSettings, "hub")
+    place = reader.place(hub or HubSettings())
+    if problems:
+        raise BadConfig(problems)
+    return place
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -325,8 +343,14 @@ class _Reader:
                 found[slug] = one
         return found
 
-    def store(self, written: str) -> str:
-        """The store's address, TRUNKLINE_STORE first; SQLite's path absolute, so that no working folder matters."""
+    def place(self, hub: HubSettings) -> Place:
+        """Absolute, so that no working folder matters."""
+        data = self.base / hub.data
+        store = self._store(hub.store) or f"sqlite:///{data / 'trunkline.db'}"
+        return Place(data=data, store=store, rules=self.base / hub.rules)
+
+    def _store(self, written: str) -> str:
+        """The store's address, TRUNKLINE_STORE first."""
         given = self._environ.get("TRUNKLINE_STORE", "")
         store = given or written
         if given and not given.startswith(STORES):

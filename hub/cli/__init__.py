@@ -1,0 +1,57 @@
+"""The command `trunkline`. Commands are named here and loaded only when they are called, so that `--help` is fast."""
+
+import sys
+from collections.abc import Sequence
+
+from hub import __version__
+from hub.packages_check import foreign_packages
+
+CODES = """Exit codes: 0 all is well · 1 a check found something · 2 wrong usage
+3 the configuration is refused · 4 there is no such thing
+5 the hub or its store can't be reached, or refused"""
+
+# (group, command, where it is, one line)
+COMMANDS = (
+    ("", "init", "hub.cli.init:init", "Write a commented configuration and what it needs."),
+    ("", "serve", "hub.cli.serve:serve", "Run the hub."),
+    ("", "sample", "hub.cli.sample:sample", "Send sample traffic and show what became of it."),
+    ("", "check", "hub.cli.check:check", "Test configuration, connections, rules and store."),
+    ("", "doctor", "hub.cli.doctor:doctor", "Examine the machine and the store beneath the hub."),
+    ("", "backup", "hub.cli.backup:backup", "Copy the store while the hub runs."),
+    ("", "explain", "hub.cli.explain:explain", "Why a query was triaged as it was, and why not otherwise."),
+    ("", "reprocess", "hub.cli.parked:reprocess", "Derive everything anew from the raw bytes; send nothing."),
+    ("query", "list", "hub.cli.queries:list_", "Queries, the last touched first."),
+    ("query", "show", "hub.cli.queries:show", "One query: its messages, decisions, tickets and what was sent."),
+    ("query", "reply", "hub.cli.queries:reply", "Answer the user; says first who would get it."),
+    ("query", "set", "hub.cli.queries:set_", "Change state, triage, team or assignee."),
+    ("user", "list", "hub.cli.users:list_", "Users, the newest first."),
+    ("user", "show", "hub.cli.users:show", "One user's journey over all channels."),
+    ("parked", "list", "hub.cli.parked:list_", "What needs a person, with its cause."),
+    ("parked", "show", "hub.cli.parked:show", "One parked envelope or piece of work, with its trace."),
+    ("parked", "release", "hub.cli.parked:release", "Try parked envelopes or work again."),
+    ("plugins", "list", "hub.cli.plugins:list_", "Kinds of connectors and targets, with their settings."),
+)
+GROUPS = {
+    "query": "Read, answer and change queries.",
+    "user": "Users and their journeys.",
+    "parked": "What needs a person.",
+    "plugins": "What the hub can talk to.",
+}
+HELP = """Trunkline: every contact recorded before it is acknowledged.
+
+  trunkline init desk && cd desk   write a configuration
+  trunkline serve                  run the hub
+  trunkline sample                 in a second terminal: try it out
+  trunkline query list --json      for programs
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    foreign = foreign_packages()
+    if foreign:
+        sys.stderr.write("\n".join(foreign) + "\n")
+        return 3
+    from hub.cli.run import run  # noqa: PLC0415  # only now is it certain whose code this loads
+
+    return run(sys.argv[1:] if argv is None else argv, __version__)

@@ -1,0 +1,42 @@
+"""What all commands share: their options and how they end. Light: `--help` imports it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from cyclopts import Parameter
+
+WELL, UNWELL, USAGE, CONFIG, ABSENT, AWAY = range(6)
+"""Exit codes; `trunkline --help` and docs/operation.md explain them."""
+
+
+class CommandError(Exception):
+    """A command ends here, with these words for the person who typed it."""
+
+    code: ClassVar[int] = UNWELL
+
+
+class Absent(CommandError):
+    """There is no such query, user or envelope."""
+
+    code: ClassVar[int] = ABSENT
+
+
+class Unreachable(CommandError):
+    """The hub can't be asked, or it refused."""
+
+    code: ClassVar[int] = AWAY
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """Options that every command takes."""
+
+    config: Annotated[
+        Path | None, Parameter(help="The configuration; else TRUNKLINE_CONFIG, else plugins.toml here.")
+    ] = None
+    json: Annotated[bool, Parameter(help="Print JSON for programs.", negative="")] = False
+
+
+DEFAULT = Common()

@@ -1,0 +1,53 @@
+"""Builds the command line from the table in `hub.cli`, and turns what a command raises into words and an exit code."""
+
+from collections.abc import Sequence
+
+from cyclopts import App
+
+from hub.cli import CODES, COMMANDS, GROUPS, HELP
+from hub.cli.common import AWAY, CONFIG, CommandError
+from hub.cli.output import complain
+
+
+def build(version: str) -> App:
+    """The whole command line; no command is loaded yet."""
+    app = App(
+        name="trunkline",
+        help=HELP,
+        help_epilogue=CODES,
+        help_format="plaintext",
+        version=version,
+        result_action="return_int_as_exit_code_else_zero",
+    )
+    groups = {name: App(name=name, help=text, help_format="plaintext") for name, text in GROUPS.items()}
+    for group in groups.values():
+        app.command(group)
+    for group, name, where, text in COMMANDS:
+        (groups[group] if group else app).command(where, name=name, help=text, help_format="plaintext")
+    return app
+
+
+def run(argv: Sequence[str], version: str) -> int:
+    """Wrong usage ends the process with 2, which is cyclopts' own way."""
+    try:
+        return int(build(version)(list(argv)) or 0)
+    except CommandError as error:
+        complain(str(error))
+        return error.code
+    except Exception as error:
+        words, code = _ending(error)
+        if not code:
+            raise
+        complain(words)
+        return code
+
+
+def _ending(error: Exception) -> tuple[str, int]:
+    """What a refused configuration or store means for the person who typed; ("", 0) for a bug."""
+    # Loaded only here: SQLAlchemy alone takes longer than the whole of `--help`.
+    from context_store.errors import StoreError  # noqa: PLC0415
+    from plugins.errors import BadConfig  # noqa: PLC0415
+
+    if isinstance(error, BadConfig):
+        return "\n".join(str(problem) for problem in error.problems), CONFIG
+    return (str(error), AWAY) if isinstance(error, StoreError) else ("", 0)
