@@ -6,6 +6,8 @@ keys: PostgreSQL refuses index rows over 8 kB and a mail's Message-ID may be lon
 PostgreSQL's jsonb refuses what JSON allows (\\u0000). Text was canonicalised at the edge (`text.py`).
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -37,7 +39,7 @@ Millis = BigInteger
 Hash = LargeBinary(32)
 
 
-def _only(condition: str) -> dict[str, object]:
+def _only(condition: str) -> dict[str, Any]:
     """A partial index in both dialects: small however large the table grows."""
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 

@@ -1,0 +1,177 @@
+"""The store's door: transactions as plain functions over a connection, run in one hop to a thread."""
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import TypeVar, TypeVarTuple
+
+from sqlalchemy import Connection, make_url, text
+from sqlalchemy.exc import ArgumentError
+
+from context_store.errors import StoreBroken, StoreError, StoreRefused
+from context_store.ids import LEASE_MS, Ids, greatest_id, lease_node, renew_node, return_node
+from context_store.migrations import migrate
+from context_store.postgresql import HOLDERS, PostgresBackend
+from context_store.sqlite import SqliteBackend
+from context_store.times import to_millis
+from plugins import Clock
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+START_LOCK = 0x7472756E6B6C696E
+"""PostgreSQL: one node migrates and takes its number at a time."""
+
+
+class Store:
+    """The installation's database and its folder of large bytes.
+
+    A function given to `write` or `read` runs in a store thread with a `Connection`; it must not keep it, and must
+    have no effect outside it, since PostgreSQL may roll it back and have it run again.
+    """
+
+    def __init__(self, backend: SqliteBackend | PostgresBackend, folder: Path, clock: Clock) -> None:
+        """Use `open`."""
+        self.folder = folder
+        self.clock = clock
+        self.dialect = backend.dialect
+        self.broken: StoreBroken | None = None
+        """Set for good by the first fatal disk error: the process must stop."""
+        self._backend = backend
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{token_hex(8)}"
+        self._holds = asyncio.Semaphore(HOLDERS)
+        self._stop = threading.Event()
+        self._renewer: threading.Thread | None = None
+
+    @classmethod
+    async def open(cls, url: str, folder: Path, clock: Clock) -> "Store":
+        """`sqlite:///var/trunkline.db` or `postgresql+psycopg://…`; migrates, and takes the file's owner lock.
+
+        Raises:
+            StoreRefused: another process owns the file, a newer release wrote it, or it can't be opened safely.
+        """
+        return await asyncio.to_thread(cls._open, url, folder, clock)
+
+    @classmethod
+    def _open(cls, url: str, folder: Path, clock: Clock) -> "Store":
+        folder.mkdir(parents=True, exist_ok=True)
+        store = cls(_backend_of(url), folder, clock)
+        try:
+            store.ids = store._backend.prepare(store._prepare)
+        except BaseException:
+            store._backend.close()
+            raise
+        if store.dialect == "postgresql":
+            store._renewer = threading.Thread(target=store._renew, name="store-lease", daemon=True)
+            store._renewer.start()
+        return store
+
+    ids: Ids
+
+    @property
+    def node(self) -> int:
+        """This process's node number: part of every id, and the key of its rows in `tallies`."""
+        return self.ids.node
+
+    def now(self) -> int:
+        """The clock's time in UTC milliseconds, as the tables hold it."""
+        return to_millis(self.clock.now())
+
+    def _prepare(self, conn: Connection) -> Ids:
+        if self.dialect == "postgresql":
+            conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": START_LOCK})
+        migrate(conn)
+        above = greatest_id(conn)
+        return Ids(self.now, lease_node(conn, self._owner), above, leased=self.dialect == "postgresql")
+
+    async def read(self, fn: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
+        """`fn(conn, *args)` in a reader thread, which can't write (SQLite: one snapshot, PostgreSQL: autocommit).
+
+        Raises:
+            StoreAway: the store can't serve now.
+        """
+        return await self._outcome(self._backend.submit_read(fn, args))
+
+    async def write(self, fn: Callable[[Connection, *Ts], T], *args: *Ts, urgent: bool = False) -> T:
+        """`fn(conn, *args)` in one transaction. Once given it runs to its end: cancelling the caller undoes nothing.
+
+        Raises:
+            StoreAway: rolled back, or never begun.
+            CommitUnknown: COMMIT failed; the rows may be there.
+            StoreBroken: the disk failed; stop the process.
+            Exception: whatever `fn` raised, after a rollback.
+        """
+        if self.broken is not None:
+            raise self.broken
+        return await self._outcome(self._backend.submit_write(fn, args, urgent=urgent))
+
+    @asynccontextmanager
+    async def holding(self, fn: Callable[[Connection, *Ts], T], *args: *Ts) -> AsyncIterator[T]:
+        """The result of `fn`; on PostgreSQL its transaction, and so its advisory locks, stay while the block runs.
+
+        On SQLite it is a read: its one owner has no rival.
+        """
+        if isinstance(self._backend, SqliteBackend):
+            yield await self.read(fn, *args)
+            return
+        backend = self._backend
+        async with self._holds:
+            begun = backend.submit_hold(fn, args)
+            try:
+                conn, result = await self._outcome(begun)
+            except asyncio.CancelledError:
+                begun.add_done_callback(lambda done: done.exception() or backend.submit_let_go(done.result()[0]))
+                raise
+            try:
+                yield result
+            finally:
+                await self._outcome(backend.submit_let_go(conn))
+
+    async def _outcome(self, future: Future[T]) -> T:
+        try:
+            return await asyncio.shield(asyncio.wrap_future(future))
+        except StoreBroken as error:
+            self.broken = self.broken or error
+            raise
+
+    def _renew(self) -> None:
+        """Keep the node number; a store that is away for longer than the lease stops new ids, not the process."""
+        while not self._stop.wait(LEASE_MS / 5000):
+            with suppress(StoreError):
+                self.ids.renewed(self._backend.submit_write(self._renew_in, (), urgent=False).result())
+
+    def _renew_in(self, conn: Connection) -> int:
+        if renew_node(conn, self.node, self._owner):
+            return self.node
+        conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": START_LOCK})
+        return lease_node(conn, self._owner)
+
+    async def close(self) -> None:
+        """Queued work is written first."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._stop.set()
+        if self._renewer is not None:
+            self._renewer.join()
+        with suppress(StoreError):
+            self._backend.submit_write(return_node, (self.node, self._owner), urgent=False).result()
+        self._backend.close()
+
+
+def _backend_of(url: str) -> SqliteBackend | PostgresBackend:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreRefused(f"not a store URL (sqlite:///path or postgresql+psycopg://…): {error}") from error
+    if parsed.drivername == "sqlite" and parsed.database not in {None, "", ":memory:"}:
+        return SqliteBackend(Path(str(parsed.database)))
+    if parsed.drivername in {"postgresql", "postgresql+psycopg"}:
+        return PostgresBackend(parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False))
+    raise StoreRefused(f"the store is sqlite:///path or postgresql+psycopg://…, not {parsed.drivername}://")

@@ -1,0 +1,71 @@
+"""One transaction as a job that a store's thread runs: begin, function, commit, and what a failure of each means."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from context_store.errors import CommitUnknown, StoreBroken, StoreError
+
+T = TypeVar("T")
+Translate = Callable[[BaseException], StoreError | None]
+"""A driver's error as one of ours; None: not about the store's health, raise it as it is."""
+
+
+class Job(Generic[T]):
+    """A function, its arguments, and the future that gets its outcome."""
+
+    __slots__ = ("args", "fn", "future")
+
+    def __init__(self, fn: Callable[..., T], args: tuple[Any, ...]) -> None:
+        self.fn = fn
+        self.args = args
+        self.future: Future[T] = Future()
+
+    def run(self, call: Callable[[Callable[..., T], tuple[Any, ...]], T]) -> None:
+        """`call(fn, args)` into the future. Never raises, never leaves the future open."""
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            result = call(self.fn, self.args)
+        except BaseException as error:  # noqa: BLE001 - the caller who awaits the future gets it
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
+
+
+def transact(conn: Connection, fn: Callable[..., T], args: tuple[Any, ...], translate: Translate) -> T:
+    """`fn(conn, *args)` in one transaction.
+
+    Raises:
+        CommitUnknown: COMMIT failed.
+        StoreBroken: the disk failed; whether the rows are there is unknown.
+        Exception: what `fn` raised, or the store's word for it; the transaction was rolled back.
+    """
+    transaction = conn.begin()
+    try:
+        result = fn(conn, *args)
+    except BaseException as error:
+        _roll_back(transaction.rollback)
+        ours = translate(error)
+        if ours is not None:
+            raise ours from error
+        raise
+    try:
+        transaction.commit()
+    except DBAPIError as error:
+        _roll_back(transaction.rollback)
+        ours = translate(error)
+        if isinstance(ours, StoreBroken):
+            raise ours from error
+        raise CommitUnknown(f"COMMIT failed: {error.orig}") from error
+    return result
+
+
+def _roll_back(rollback: Callable[[], None]) -> None:
+    """After an error: a rollback that fails too (connection gone) adds nothing to what is already raised."""
+    with suppress(DBAPIError):
+        rollback()

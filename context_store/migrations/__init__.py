@@ -1,0 +1,64 @@
+"""Schema revisions: expand in one release, contract in a later one, so that two releases run side by side.
+
+Every upgrade runs in one transaction, on the connection that the store opens with: killed anywhere it leaves the old
+schema. Revisions are explicit operations, numbered; `python -m context_store.migrations "what for"` writes the next
+one from the difference between `tables.py` and a store at the last one. One that old code can't live with raises
+`min_reader` in `meta`.
+"""
+
+from pathlib import Path
+from secrets import token_hex
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, select
+
+from context_store.errors import StoreRefused
+from context_store.tables import meta
+
+
+def config_for(conn: Connection) -> Config:
+    """Alembic's settings without a file; env.py takes the connection."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = conn
+    return config
+
+
+def revision_of(conn: Connection) -> int:
+    """The schema's number; 0 for an empty database."""
+    if not inspect(conn).has_table("alembic_version"):
+        return 0
+    return int(conn.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() or 0)
+
+
+def head() -> int:
+    """The newest schema that this release knows."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return int(ScriptDirectory.from_config(config).get_current_head() or 0)
+
+
+def migrate(conn: Connection) -> None:
+    """Bring the schema to `head()` inside the caller's transaction; a newer one is used as it is if it allows that.
+
+    Raises:
+        StoreRefused: a newer release wrote the store and this one can't read it any more.
+    """
+    found, known = revision_of(conn), head()
+    if found > known:
+        oldest = int(conn.scalar(select(meta.c.value).where(meta.c.key == "min_reader")) or found)
+        if oldest > known:
+            msg = (
+                f"this store was written by a newer release (schema {found}, readable from {oldest} on; this release "
+                f"knows {known}): install that release, or restore a backup made before the upgrade"
+            )
+            raise StoreRefused(msg)
+        return
+    if found < known:
+        command.upgrade(config_for(conn), "head")
+    if found == 0:
+        conn.execute(meta.insert().values(key="installation", value=token_hex(16)))

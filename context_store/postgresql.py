@@ -1,0 +1,191 @@
+"""The PostgreSQL side: small pools in threads, one connection apart for urgent work, autocommit reads."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from context_store.errors import StoreAway, StoreError, StoreRefused
+from context_store.jobs import transact
+
+T = TypeVar("T")
+
+WRITERS = 4
+READERS = 4
+HOLDERS = 8
+"""Transactions that may stay open at a time (`holding`), each with a connection."""
+TRIES = 3
+
+# Keepalives on the server's side: a dead client's locks are free after at most 25 s (ignored on unix sockets).
+# remote_apply waits for more than `on`; every other level may lose an acknowledged row.
+_SESSION = """
+SELECT set_config('synchronous_commit',
+        CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),
+    current_setting('server_encoding'),
+    set_config('tcp_keepalives_idle', '10', false),
+    set_config('tcp_keepalives_interval', '5', false),
+    set_config('tcp_keepalives_count', '3', false)
+"""
+_CLIENT = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+_AWAY = ("08", "53", "57", "58", "25006")
+"""SQLSTATE classes: connection, resources (disk full), operator, system; and a read-only server."""
+
+
+def away(error: BaseException) -> StoreError | None:
+    """Our word for "the server can't now"; None for everything that is the statement's own fault."""
+    driver = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(driver, psycopg.Error):
+        return None
+    state = driver.sqlstate or ""
+    # without a state it is libpq's own: no connection, or lost
+    if state.startswith(_AWAY) or (not state and isinstance(driver, psycopg.OperationalError)):
+        return StoreAway(f"PostgreSQL is away: {driver}")
+    return None
+
+
+def _again(error: BaseException, conn: Connection) -> bool:
+    """Certainly rolled back and worth a second run: connection lost before COMMIT, serialisation, deadlock."""
+    driver = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(driver, psycopg.Error):
+        return False
+    if driver.sqlstate in {"40001", "40P01"}:
+        return True
+    if conn.invalidated:
+        return True
+    raw = conn.connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)
+    if raw.broken:
+        conn.invalidate(driver)
+    return raw.broken
+
+
+def _engine(url: str, size: int, **options: Any) -> Engine:
+    engine = create_engine(url, pool_size=size, max_overflow=0, connect_args=_CLIENT, **options)
+
+    @event.listens_for(engine, "connect")
+    def _durable(raw: Any, _record: object) -> None:
+        found = raw.execute(_SESSION).fetchone()
+        raw.commit()
+        if found[0] not in {"on", "remote_apply"} or found[1] != "UTF8":
+            raw.close()
+            raise StoreRefused(f"PostgreSQL must have synchronous_commit=on and encoding UTF8, got {found[:2]}")
+
+    return engine
+
+
+class PostgresBackend:
+    """What `Store` needs of PostgreSQL."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: str) -> None:
+        """Connects at `prepare`."""
+        self._urgent = _engine(url, 1)
+        self._writes = _engine(url, WRITERS)
+        self._holds = _engine(url, HOLDERS)
+        self._reads = _engine(url, READERS, isolation_level="AUTOCOMMIT")
+        self._pools = {
+            engine: ThreadPoolExecutor(size, thread_name_prefix=f"store-{name}")
+            for engine, size, name in (
+                (self._urgent, 1, "urgent"),
+                (self._writes, WRITERS, "writer"),
+                (self._holds, HOLDERS, "holder"),
+                (self._reads, READERS, "reader"),
+            )
+        }
+
+    def prepare(self, fn: Callable[[Connection], T]) -> T:
+        """Migrations and the node number, in one transaction."""
+        try:
+            return self._transact(self._writes, fn, ())
+        except StoreAway as error:
+            raise StoreRefused(str(error)) from error
+
+    def submit_write(self, fn: Callable[..., T], args: tuple[Any, ...], *, urgent: bool) -> Future[T]:
+        """`fn` runs again if PostgreSQL rolled it back (lost connection, deadlock): no effects outside `conn`."""
+        engine = self._urgent if urgent else self._writes
+        return self._submit(engine, self._transact, engine, fn, args)
+
+    def submit_read(self, fn: Callable[..., T], args: tuple[Any, ...]) -> Future[T]:
+        """Each statement sees what is committed by then."""
+        return self._submit(self._reads, self._read, fn, args)
+
+    def submit_hold(self, fn: Callable[..., T], args: tuple[Any, ...]) -> Future[tuple[Connection, T]]:
+        """Begin a transaction that stays open, and with it its advisory locks, until `submit_let_go`."""
+        return self._submit(self._holds, self._hold, fn, args)
+
+    def submit_let_go(self, conn: Connection) -> Future[None]:
+        """End a held transaction."""
+        return self._submit(self._holds, _let_go, conn)
+
+    def _submit(self, engine: Engine, fn: Callable[..., T], *args: Any) -> Future[T]:
+        try:
+            return self._pools[engine].submit(fn, *args)
+        except RuntimeError as error:
+            raise StoreAway("the store is closed") from error
+
+    def _transact(self, engine: Engine, fn: Callable[..., T], args: tuple[Any, ...]) -> T:
+        return self._retrying(engine, lambda conn: transact(conn, fn, args, lambda _error: None))
+
+    def _read(self, fn: Callable[..., T], args: tuple[Any, ...]) -> T:
+        return self._retrying(self._reads, lambda conn: fn(conn, *args))
+
+    def _retrying(self, engine: Engine, call: Callable[[Connection], T]) -> T:
+        for attempt in range(TRIES):
+            last = attempt == TRIES - 1
+            try:
+                with engine.connect() as conn:
+                    try:
+                        return call(conn)
+                    except (DBAPIError, psycopg.Error) as error:
+                        if last or not _again(error, conn):
+                            raise
+            except (DBAPIError, psycopg.Error) as error:
+                ours = away(error)
+                if ours is None:
+                    raise
+                if last:
+                    raise ours from error
+            time.sleep(0.1 * attempt)
+        raise AssertionError
+
+    def _hold(self, fn: Callable[..., T], args: tuple[Any, ...]) -> tuple[Connection, T]:
+        try:
+            conn = self._holds.connect()
+            try:
+                return conn, fn(conn, *args)
+            except BaseException:
+                _let_go(conn)
+                raise
+        except (DBAPIError, psycopg.Error) as error:
+            ours = away(error)
+            if ours is not None:
+                raise ours from error
+            raise
+
+    def close(self) -> None:
+        """What was queued is still written."""
+        for pool in self._pools.values():
+            pool.shutdown()
+        for engine in self._pools:
+            engine.dispose()
+
+
+def _let_go(conn: Connection) -> None:
+    """A connection that was lost has let go by itself."""
+    try:
+        conn.rollback()
+        conn.close()
+    except DBAPIError:
+        conn.invalidate()
+        conn.close()

@@ -1,0 +1,16 @@
+"""Moments as the tables hold them: UTC milliseconds since 1970."""
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLI = timedelta(milliseconds=1)
+
+
+def to_millis(moment: datetime) -> int:
+    """Of a moment with its zone; a naive one raises TypeError. Exact, unlike `timestamp()`."""
+    return (moment - _EPOCH) // _MILLI
+
+
+def from_millis(millis: int) -> datetime:
+    """In UTC."""
+    return _EPOCH + millis * _MILLI
