@@ -1,0 +1,186 @@
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.channels.portal import PortalConnector
+from plugins import Envelope, Identity, Media, Message, NotAuthentic, Reply, Request, Skipped
+from plugins.testing.conformance import ConnectorConformance
+from plugins.testing.stubs import START, StubHub
+
+ANN = {"submission": "a" * 22, "name": "Ann", "email": "Ann@ACME.test", "subject": "VPN", "message": "down\r\nsince 8"}
+
+
+def multipart(fields, files=(), boundary="----b0", **headers):
+    parts = [f'Content-Disposition: form-data; name="{n}"\r\n\r\n'.encode() + v.encode() for n, v in fields.items()]
+    parts += [
+        f'Content-Disposition: form-data; name="attachments"; filename="{n}"\r\nContent-Type: {t}\r\n\r\n'.encode() + d
+        for n, t, d in files
+    ]
+    body = b"".join(b"--%s\r\n%s\r\n" % (boundary.encode(), part) for part in parts) + f"--{boundary}--\r\n".encode()
+    return post(body, f"multipart/form-data; boundary={boundary}", **headers)
+
+
+def urlencoded(body, **headers):
+    return post(body, "application/x-www-form-urlencoded", **headers)
+
+
+def post(body, content_type, **headers):
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    url = "https://help.acme.test/in/form/"
+    return Request(method="POST", url=url, headers={"content-type": content_type, **named}, body=body, at=START)
+
+
+class TestPortal(ConnectorConformance):
+    cls = PortalConnector
+    signature_header = None
+
+    def requests(self):
+        return [
+            multipart(ANN, [("a.png", "image/png", b"\x89PNG\0")], sec_fetch_site="same-origin"),
+            urlencoded(b"submission=" + b"b" * 22 + b"&email=ann%40acme.test&message=hi%C3%A9"),
+            multipart({"message": "no id"}),
+        ]
+
+    def hostile_envelopes(self):
+        base = self.make().verify(self.requests()[0])
+        for kind in (
+            "multipart/form-data",
+            "multipart/form-data; boundary=",
+            'multipart/form-data; boundary="',
+            "x" * 999,
+        ):
+            yield kind, msgspec.structs.replace(base, facts={"type": kind})
+        many = b"------b0\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n" * 200
+        for body in (
+            many,
+            b"------b0\r\n" + b"A: b\r\n" * 50_000,
+            b"------b0\r\n\r\n\r\n------b0--",
+            b"------b0\r\nContent-",
+        ):
+            yield (
+                "multipart body",
+                msgspec.structs.replace(base, raw=body, facts={"type": "multipart/form-data; boundary=----b0"}),
+            )
+
+
+@pytest.fixture
+def portal():
+    return TestPortal().make()
+
+
+def parse(portal, request):
+    return list(portal.parse(portal.verify(request)))
+
+
+def test_form_becomes_a_message_of_a_claimed_sender(portal):
+    [message] = parse(portal, multipart({**ANN, "category": "network"}, [("a.png", "image/png", b"\x89\0\r\n")]))
+    assert isinstance(message, Message)
+    assert (message.sender.identity, message.sender.assurance) == (Identity(scheme="email", value="Ann@acme.test"), 0)
+    assert (message.sender.name, message.subject, message.text) == ("Ann", "VPN", "down\nsince 8")
+    assert message.media == (Media(name="a.png", type="image/png", data=b"\x89\0\r\n"),)
+    assert (message.kind, message.automatic, message.fields) == ("form", "", {"category": "network"})
+
+
+def test_urlencoded_form_is_read_alike(portal):
+    [message] = parse(portal, urlencoded(b"submission=" + b"b" * 22 + b"&email=ann%40acme.test&message=hi%C3%A9&x=1"))
+    assert (message.key, message.text, message.fields) == ("b" * 22, "hi\u00e9", {"x": "1"})
+
+
+def test_double_click_is_the_same_delivery_although_the_browser_draws_a_new_boundary(portal):
+    first, again = portal.verify(multipart(ANN)), portal.verify(multipart(ANN, boundary="----other"))
+    assert (first.key, first.fingerprint) == (again.key, again.fingerprint)
+    assert first.raw != again.raw
+    assert portal.verify(multipart({**ANN, "message": "other"})).fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize("submission", ["", "short", "x" * 65, "with blank and more", "\u00e9" * 20])
+def test_without_a_usable_submission_id_the_content_is_the_key(portal, submission):
+    envelope = portal.verify(multipart({**ANN, "submission": submission}))
+    assert envelope.key == envelope.fingerprint.hex()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+        {"sec_fetch_site": "cross-site", "origin": "https://help.acme.test"},
+        {"origin": "https://evil.test"},
+        {"origin": "http://help.acme.test"},
+        {"origin": "https://help.acme.test:444"},
+        {"origin": "null"},
+    ],
+)
+def test_form_that_another_site_sends_is_refused(portal, headers):
+    with pytest.raises(NotAuthentic):
+        portal.verify(multipart(ANN, **headers))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"sec_fetch_site": "same-origin", "origin": "null"},
+        {"sec_fetch_site": "none"},
+        {"origin": "https://help.acme.test"},
+    ],
+)
+def test_form_of_our_own_page_is_taken(portal, headers):
+    assert isinstance(portal.verify(multipart(ANN, **headers)), Envelope)
+
+
+@pytest.mark.parametrize("address", ["", "ann", "ann@", "@acme.test", "a b@c", "a@b@c", "x" * 70 + "@acme.test"])
+def test_without_a_usable_address_the_message_is_kept_under_its_own_identity(portal, address):
+    [message] = parse(portal, multipart({**ANN, "email": address}))
+    assert message.sender.identity == Identity(scheme="portal", value=f"sample:{'a' * 22}")
+    assert message.fields == ({"email": address} if address else {})
+
+
+def test_filled_trap_marks_the_message_as_automatic_and_loses_nothing(portal):
+    [message] = parse(portal, multipart({**ANN, "website": "http://spam.test"}))
+    assert (message.automatic, message.fields, message.text) == (
+        "bulk",
+        {"website": "http://spam.test"},
+        "down\nsince 8",
+    )
+
+
+def test_form_without_content_is_skipped_with_a_reason(portal):
+    [item] = parse(
+        portal, multipart({**ANN, "subject": " ", "message": "\r\n"}, [("", "application/octet-stream", b"")])
+    )
+    assert isinstance(item, Skipped)
+    assert (item.park, "without a message" in item.reason) == (False, True)
+
+
+def test_file_alone_is_a_message(portal):
+    [message] = parse(portal, multipart({"email": "ann@acme.test"}, [("a.txt", "text/plain", b"x")]))
+    assert [media.name for media in message.media] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    "request_", [post(b"{}", "application/json"), post(b"", ""), multipart(ANN | {str(n): "" for n in range(200)})]
+)
+def test_what_is_no_form_is_stored_and_parked(portal, request_):
+    [item] = parse(portal, request_)
+    assert item.park
+
+
+def test_content_type_that_is_no_text_does_not_break_the_journal(portal):
+    envelope = portal.verify(post(b"x", "multipart/form-data; boundary=\udcff"))
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(envelope), type=Envelope) == envelope
+
+
+async def test_person_is_sent_to_the_page_of_the_receipt(portal):
+    hub, envelope = StubHub(), portal.verify(multipart(ANN))
+    received = msgspec.structs.replace(hub.received(envelope), receipt="R7/../x")
+    reply = await portal.respond(envelope, received, hub)
+    assert reply == Reply(status=303, headers=(("Location", "/portal/receipt/R7%2F..%2Fx"),))
+
+
+@given(st.binary(), st.text(st.characters(codec="latin-1")))
+def test_any_bytes_are_stored_and_read_or_parked(raw, boundary):
+    portal = TestPortal().make()
+    request = post(b"--" + raw, f"multipart/form-data; boundary={boundary}")
+    assert len(parse(portal, request)) == 1
