@@ -1,173 +1,64 @@
 """plugins.toml and the environment as one frozen `Config`. No other file reads the environment.
 
-Settings are rows of data: name, type, default and description stand in the structs below, and
-docs/configuration.md is generated from them. A file is read whole before anything is refused, so that an
-administrator sees every problem at once (R14): `load_config` returns a usable `Config` or raises `BadConfig`.
+A file is read whole before anything is refused, so that an administrator sees every problem at once (R14):
+`load_config` returns a usable `Config` or raises `BadConfig`. The settings themselves stand in `hub.settings`.
 """
 
-import ipaddress
 import os
 import pkgutil
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 import connectors.channels
 import connectors.ticketing
+from hub.settings import (
+    STORE_WORDS,
+    STORES,
+    Delivery,
+    EgressConfig,
+    HubSettings,
+    Limits,
+    Organisation,
+    ParseLimits,
+    Team,
+    Threading,
+)
 from plugins import BadConfig, Problem
 from plugins.instances import Configured, load_instances
 from plugins.manager import Plugins, Sources, discover
 from plugins.settings import load_settings
 
-MEBI = 1 << 20
+__all__ = [
+    "Config",
+    "Delivery",
+    "EgressConfig",
+    "HubSettings",
+    "Limits",
+    "Organisation",
+    "ParseLimits",
+    "Place",
+    "Team",
+    "Threading",
+    "builtin_modules",
+    "config_path",
+    "listen_address",
+    "load_config",
+    "load_place",
+    "load_plugins",
+    "read_document",
+]
+
 ENVIRON: Mapping[str, str] = os.environ  # noqa: TID251  # the one place
-STORES = ("sqlite:///", "postgresql+psycopg://")
-_STORE_WORDS = '"sqlite:///path" or "postgresql+psycopg://user:password@host/name"'
 DEFAULT_FILE = "plugins.toml"
-_HOST_PORT = re.compile(r"^(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):(\d{1,5})$")
-_PUBLIC_URL = re.compile(r"^https?://[^/?#\s]+(/[^?#\s]*)?$")
 _SLUG = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
 _TABLES = ("hub", "plugins", "instance", "organisation", "team")
 
 SettingsT = TypeVar("SettingsT", bound=Struct)
-
-Seconds = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=1)]
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """What the hub takes before it says "later" (R10)."""
-
-    waiting: Annotated[Count, Meta(description="Envelopes that may wait in memory for a commit; more get 503.")] = 2000
-    waiting_bytes: Annotated[Count, Meta(description="Bytes that may wait in memory for a commit; more get 503.")] = (
-        64 * MEBI
-    )
-    pending: Annotated[
-        Count, Meta(description="Envelopes on disk that are not processed yet; past it sources get 503 or pause.")
-    ] = 200_000
-    peer_per_minute: Annotated[
-        Count, Meta(description="Requests of one address to one instance in a minute; more get 429.")
-    ] = 600
-    disk_reserve: Annotated[
-        int, Meta(ge=0, description="Bytes of free disk below which nothing new is taken; what is there goes on.")
-    ] = 200 * MEBI
-    batch: Annotated[Count, Meta(description="Envelopes that share a transaction at most.")] = 256
-
-
-class ParseLimits(Struct, frozen=True, kw_only=True):
-    """The worker processes that take mails apart: a hostile one harms its worker, nothing else."""
-
-    workers: Annotated[Count, Meta(description="Worker processes for parsing.")] = 1
-    seconds: Annotated[Seconds, Meta(description="Time for one envelope, in seconds; then its worker is ended.")] = 5.0
-    memory_mb: Annotated[int, Meta(ge=128, description="Memory of a worker, in MiB.")] = 512
-
-
-class Delivery(Struct, frozen=True, kw_only=True):
-    """How work leaves the hub. The schedule is that of Standard Webhooks; each pause gets full jitter (R6)."""
-
-    schedule: Annotated[
-        tuple[Seconds, ...],
-        Meta(min_length=1, description="Pauses between the tries of one step, in seconds; the last one repeats."),
-    ] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
-    horizon: Annotated[Seconds, Meta(description="After so many seconds without success work is parked.")] = 270_000.0
-    lease: Annotated[
-        Seconds, Meta(description="A worker that is silent for so many seconds loses the work that it holds.")
-    ] = 60.0
-    concurrency: Annotated[Count, Meta(description="Deliveries and dispatches that run at the same time.")] = 16
-    poll: Annotated[Seconds, Meta(description="Look for due work at least every so many seconds.")] = 1.0
-
-
-class EgressConfig(Struct, frozen=True, kw_only=True):
-    """The one way out by HTTP: https and public addresses, unless listed here."""
-
-    allow: Annotated[
-        tuple[str, ...],
-        Meta(description='Internal places that may be called: networks ("10.2.0.0/16") or "host:port", also by http.'),
-    ] = ()
-    timeout: Annotated[Seconds, Meta(description="Seconds for a whole call.")] = 30.0
-    max_answer: Annotated[Count, Meta(description="Bytes of an answer that are read; a longer one is refused.")] = (
-        10 * MEBI
-    )
-
-    def __post_init__(self) -> None:
-        """Raises ValueError, naming every entry that is neither a network nor host:port."""
-        bad = [entry for entry in self.allow if not (_network(entry) or _host_port(entry))]
-        if bad:
-            raise ValueError(f'allow: {", ".join(bad)}: expected networks ("10.2.0.0/16") or "host:port"')
-
-
-class Threading(Struct, frozen=True, kw_only=True):
-    """When a contact without a token belongs to an open query."""
-
-    window_days: Annotated[
-        int,
-        Meta(ge=0, description="Days in which a proved sender's new message joins their open query there; 0: never."),
-    ] = 7
-
-
-class HubSettings(Struct, frozen=True, kw_only=True):
-    """The `[hub]` table as it is written; `Config` holds it with its paths resolved."""
-
-    name: Annotated[str, Meta(min_length=1, max_length=100, description="The desk's name, in mails and pages.")] = (
-        "Service desk"
-    )
-    language: Annotated[
-        str, Meta(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="Language of the desk (BCP 47).")
-    ] = "en"
-    listen: Annotated[str, Meta(description="Address of the web server: host:port, port 0 for a free one.")] = (
-        "127.0.0.1:8080"
-    )
-    public_url: Annotated[
-        str,
-        Meta(description='How people and providers reach the hub: "https://desk.acme.test". Unset: http on `listen`.'),
-    ] = ""
-    data: Annotated[str, Meta(min_length=1, description="Folder of the database, keys and large attachments.")] = "var"
-    store: Annotated[
-        str,
-        Meta(
-            description='"sqlite:///path" or "postgresql+psycopg://user:password@host/name". Unset: '
-            "trunkline.db in `data`. TRUNKLINE_STORE wins, and keeps a password out of this file."
-        ),
-    ] = ""
-    rules: Annotated[str, Meta(min_length=1, description="The triage rules.")] = "rules.toml"
-    limits: Annotated[Limits, Meta(description="What is taken before the hub says: later.")] = Limits()
-    parse: Annotated[ParseLimits, Meta(description="Worker processes for parsing.")] = ParseLimits()
-    delivery: Annotated[Delivery, Meta(description="Tries, leases and parking of outgoing work.")] = Delivery()
-    egress: Annotated[EgressConfig, Meta(description="The guarded outgoing HTTP client.")] = EgressConfig()
-    threading: Annotated[Threading, Meta(description="When a message joins an open query.")] = Threading()
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for what a type can't say."""
-        if not _host_port(self.listen):
-            raise ValueError('listen: expected "host:port", such as "127.0.0.1:8080" or "[::1]:8080"')
-        if self.public_url and not _PUBLIC_URL.match(self.public_url):
-            raise ValueError('public_url: expected "https://host" without a query or fragment')
-        if self.store and not self.store.startswith(STORES):
-            raise ValueError(f"store: expected {_STORE_WORDS}")
-
-
-class Organisation(Struct, frozen=True, kw_only=True):
-    """A group of users, `[organisation.SLUG]`."""
-
-    name: Annotated[str, Meta(min_length=1, max_length=200, description="The organisation's name.")]
-    domains: Annotated[
-        tuple[str, ...],
-        Meta(description="Mail domains whose users belong to it; a claimed sender (A0) gains nothing by it."),
-    ] = ()
-    issuers: Annotated[
-        tuple[str, ...],
-        Meta(description="Who may vouch for addresses of these domains: authserv-ids, workspaces, identity providers."),
-    ] = ()
-
-
-class Team(Struct, frozen=True, kw_only=True):
-    """A group of agents, `[team.SLUG]`; rules name it by its slug."""
-
-    name: Annotated[str, Meta(min_length=1, max_length=200, description="The team's name.")]
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -198,7 +89,7 @@ class Config(Struct, frozen=True, kw_only=True):
         return self.data / "trunkline.sock"
 
 
-def config_path(given: str | None = None, environ: Mapping[str, str] = ENVIRON) -> Path:
+def config_path(given: Path | None = None, environ: Mapping[str, str] = ENVIRON) -> Path:
     """The file to read: as given, else TRUNKLINE_CONFIG, else plugins.toml in the working folder."""
     return Path(given or environ.get("TRUNKLINE_CONFIG") or DEFAULT_FILE)
 
@@ -354,11 +245,20 @@ class _Reader:
         given = self._environ.get("TRUNKLINE_STORE", "")
         store = given or written
         if given and not given.startswith(STORES):
-            what = f"expected {_STORE_WORDS}"
+            what = f"expected {STORE_WORDS}"
             self._problems.append(Problem(file="environment", key="TRUNKLINE_STORE", what=what))
         if store.startswith("sqlite:///"):
             return f"sqlite:///{self.base / store.removeprefix('sqlite:///')}"
         return store
+
+
+def load_plugins(path: Path) -> Plugins:
+    """The built-in plugins, and those that the file names, if there is one."""
+    table = read_document(path).get("plugins", {}) if path.exists() else {}
+    sources, problems = load_settings(table, Sources, file=path.name, key="plugins", environ={}, base=path.parent)
+    if sources is None:
+        raise BadConfig(problems)
+    return _discover(sources, path)
 
 
 def _discover(sources: Sources, path: Path) -> Plugins:
@@ -378,16 +278,3 @@ def _local_url(listen: str) -> str:
         return ""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _host_port(text: str) -> bool:
-    match = _HOST_PORT.match(text)
-    return match is not None and int(match[2]) < 65536
-
-
-def _network(text: str) -> bool:
-    try:
-        ipaddress.ip_network(text)
-    except ValueError:
-        return False
-    return True

@@ -1,0 +1,163 @@
+"""The hub's own tables of plugins.toml as rows of data: name, type, default and description of every setting.
+
+docs/configuration.md is generated from here. What is read when, and from where, stands in `hub.config`.
+"""
+
+import ipaddress
+import re
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+STORES = ("sqlite:///", "postgresql+psycopg://")
+STORE_WORDS = '"sqlite:///path" or "postgresql+psycopg://user:password@host/name"'
+_MEBI = 1 << 20
+_HOST_PORT = re.compile(r"^(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):(\d{1,5})$")
+_PUBLIC_URL = re.compile(r"^https?://[^/?#\s]+(/[^?#\s]*)?$")
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What the hub takes before it says "later" (R10)."""
+
+    waiting: Annotated[Count, Meta(description="Envelopes that may wait in memory for a commit; more get 503.")] = 2000
+    waiting_bytes: Annotated[Count, Meta(description="Bytes that may wait in memory for a commit; more get 503.")] = (
+        64 * _MEBI
+    )
+    pending: Annotated[
+        Count, Meta(description="Envelopes on disk that are not processed yet; past it sources get 503 or pause.")
+    ] = 200_000
+    peer_per_minute: Annotated[
+        Count, Meta(description="Requests of one address to one instance in a minute; more get 429.")
+    ] = 600
+    disk_reserve: Annotated[
+        int, Meta(ge=0, description="Bytes of free disk below which nothing new is taken; what is there goes on.")
+    ] = 200 * _MEBI
+    batch: Annotated[Count, Meta(description="Envelopes that share a transaction at most.")] = 256
+
+
+class ParseLimits(Struct, frozen=True, kw_only=True):
+    """The worker processes that take mails apart: a hostile one harms its worker, nothing else."""
+
+    workers: Annotated[Count, Meta(description="Worker processes for parsing.")] = 1
+    seconds: Annotated[Seconds, Meta(description="Time for one envelope, in seconds; then its worker is ended.")] = 5.0
+    memory_mb: Annotated[int, Meta(ge=128, description="Memory of a worker, in MiB.")] = 512
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """How work leaves the hub. The schedule is that of Standard Webhooks; each pause gets full jitter (R6)."""
+
+    schedule: Annotated[
+        tuple[Seconds, ...],
+        Meta(min_length=1, description="Pauses between the tries of one step, in seconds; the last one repeats."),
+    ] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+    horizon: Annotated[Seconds, Meta(description="After so many seconds without success work is parked.")] = 270_000.0
+    lease: Annotated[
+        Seconds, Meta(description="A worker that is silent for so many seconds loses the work that it holds.")
+    ] = 60.0
+    concurrency: Annotated[Count, Meta(description="Deliveries and dispatches that run at the same time.")] = 16
+    poll: Annotated[Seconds, Meta(description="Look for due work at least every so many seconds.")] = 1.0
+
+
+class EgressConfig(Struct, frozen=True, kw_only=True):
+    """The one way out by HTTP: https and public addresses, unless listed here."""
+
+    allow: Annotated[
+        tuple[str, ...],
+        Meta(description='Internal places that may be called: networks ("10.2.0.0/16") or "host:port", also by http.'),
+    ] = ()
+    timeout: Annotated[Seconds, Meta(description="Seconds for a whole call.")] = 30.0
+    max_answer: Annotated[Count, Meta(description="Bytes of an answer that are read; a longer one is refused.")] = (
+        10 * _MEBI
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, naming every entry that is neither a network nor host:port."""
+        bad = [entry for entry in self.allow if not (_network(entry) or _host_port(entry))]
+        if bad:
+            raise ValueError(f'allow: {", ".join(bad)}: expected networks ("10.2.0.0/16") or "host:port"')
+
+
+class Threading(Struct, frozen=True, kw_only=True):
+    """When a contact without a token belongs to an open query."""
+
+    window_days: Annotated[
+        int,
+        Meta(ge=0, description="Days in which a proved sender's new message joins their open query there; 0: never."),
+    ] = 7
+
+
+class HubSettings(Struct, frozen=True, kw_only=True):
+    """The `[hub]` table as it is written; `Config` holds it with its paths resolved."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100, description="The desk's name, in mails and pages.")] = (
+        "Service desk"
+    )
+    language: Annotated[
+        str, Meta(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="Language of the desk (BCP 47).")
+    ] = "en"
+    listen: Annotated[str, Meta(description="Address of the web server: host:port, port 0 for a free one.")] = (
+        "127.0.0.1:8080"
+    )
+    public_url: Annotated[
+        str,
+        Meta(description='How people and providers reach the hub: "https://desk.acme.test". Unset: http on `listen`.'),
+    ] = ""
+    data: Annotated[str, Meta(min_length=1, description="Folder of the database, keys and large attachments.")] = "var"
+    store: Annotated[
+        str,
+        Meta(
+            description='"sqlite:///path" or "postgresql+psycopg://user:password@host/name". Unset: '
+            "trunkline.db in `data`. TRUNKLINE_STORE wins, and keeps a password out of this file."
+        ),
+    ] = ""
+    rules: Annotated[str, Meta(min_length=1, description="The triage rules.")] = "rules.toml"
+    limits: Annotated[Limits, Meta(description="What is taken before the hub says: later.")] = Limits()
+    parse: Annotated[ParseLimits, Meta(description="Worker processes for parsing.")] = ParseLimits()
+    delivery: Annotated[Delivery, Meta(description="Tries, leases and parking of outgoing work.")] = Delivery()
+    egress: Annotated[EgressConfig, Meta(description="The guarded outgoing HTTP client.")] = EgressConfig()
+    threading: Annotated[Threading, Meta(description="When a message joins an open query.")] = Threading()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what a type can't say."""
+        if not _host_port(self.listen):
+            raise ValueError('listen: expected "host:port", such as "127.0.0.1:8080" or "[::1]:8080"')
+        if self.public_url and not _PUBLIC_URL.match(self.public_url):
+            raise ValueError('public_url: expected "https://host" without a query or fragment')
+        if self.store and not self.store.startswith(STORES):
+            raise ValueError(f"store: expected {STORE_WORDS}")
+
+
+class Organisation(Struct, frozen=True, kw_only=True):
+    """A group of users, `[organisation.SLUG]`."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200, description="The organisation's name.")]
+    domains: Annotated[
+        tuple[str, ...],
+        Meta(description="Mail domains whose users belong to it; a claimed sender (A0) gains nothing by it."),
+    ] = ()
+    issuers: Annotated[
+        tuple[str, ...],
+        Meta(description="Who may vouch for addresses of these domains: authserv-ids, workspaces, identity providers."),
+    ] = ()
+
+
+class Team(Struct, frozen=True, kw_only=True):
+    """A group of agents, `[team.SLUG]`; rules name it by its slug."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200, description="The team's name.")]
+
+
+def _host_port(text: str) -> bool:
+    match = _HOST_PORT.match(text)
+    return match is not None and int(match[2]) < 65536
+
+
+def _network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
