@@ -119,7 +119,7 @@ class PortalConnector:
         """Who fills in a form can claim any address: A0."""
         name, address = " ".join(fields.get("name", "").split())[:1024], fields.get("email", "")
         if not _ADDRESS.fullmatch(address):
-            return Claim(identity=Identity(scheme="portal", value=f"{self._instance}:{key}"), name=name)
+            return Claim(identity=Identity(scheme="portal", value=f"{self._instance}:{key}"[:1024]), name=name)
         local, _, domain = address.rpartition("@")
         return Claim(identity=Identity(scheme="email", value=f"{local}@{domain.lower()}"), name=name)
 
