@@ -14,6 +14,7 @@ from typing import TypeVar, TypeVarTuple
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import ArgumentError
 
+from context_store.blobs import BlobStore
 from context_store.errors import StoreBroken, StoreError, StoreRefused
 from context_store.ids import LEASE_MS, Ids, greatest_id, lease_node, renew_node, return_node
 from context_store.migrations import migrate
@@ -39,6 +40,7 @@ class Store:
     def __init__(self, backend: SqliteBackend | PostgresBackend, folder: Path, clock: Clock) -> None:
         """Use `open`."""
         self.folder = folder
+        self.blobs = BlobStore(folder)
         self.clock = clock
         self.dialect = backend.dialect
         self.broken: StoreBroken | None = None
@@ -110,6 +112,10 @@ class Store:
         if self.broken is not None:
             raise self.broken
         return await self._outcome(self._backend.submit_write(fn, args, urgent=urgent))
+
+    async def blob(self, sha256: bytes) -> bytes:
+        """The bytes of that hash; raises DamagedBlob."""
+        return await self.read(self.blobs.get, sha256)
 
     @asynccontextmanager
     async def holding(self, fn: Callable[[Connection, *Ts], T], *args: *Ts) -> AsyncIterator[T]:
