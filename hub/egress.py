@@ -30,8 +30,8 @@ PER_HOST = 32
 CONNECTIONS = 256
 """Connections in all, for each of http and https; callers wait for one within the connect time-out."""
 IDLE = 1.0
-"""Seconds that a connection is kept: enough for a busy lane, too short to meet a server's idle time-out, which would
-lose the answer to an effect that goes out just then."""
+"""Seconds that a connection is kept: enough for a busy lane (twice the calls on loopback without TLS), too short to
+meet a server's idle time-out, which would lose the answer to an effect that goes out just then."""
 MAX_RETRY_AFTER = 86400.0
 """Seconds; a far side that names a longer wait is asked again after a day."""
 EXCERPT = 200
@@ -118,6 +118,7 @@ class Client:
         clock: Clock,
         *,
         connect_timeout: float = 10.0,
+        per_host: int = PER_HOST,
         tls: ssl.SSLContext | None = None,
         resolver: AbstractResolver | None = None,
     ) -> None:
@@ -129,6 +130,7 @@ class Client:
         self._config = config
         self._clock = clock
         self._connect_timeout = connect_timeout
+        self._per_host = per_host
         self._guard = Guard(config.allow)
         self._tls = tls or ssl.create_default_context()
         self._resolver = resolver
@@ -220,7 +222,7 @@ class Client:
                 use_dns_cache=False,  # the vetting is per connection
                 ssl=self._tls,
                 limit=CONNECTIONS,
-                limit_per_host=PER_HOST,
+                limit_per_host=self._per_host,
                 keepalive_timeout=IDLE,
             )
             trace = aiohttp.TraceConfig()

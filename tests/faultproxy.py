@@ -90,9 +90,9 @@ class _Link:
         finally:
             for way in ways:
                 way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            self._client[1].close()
+            self._client[1].close()  # before the next await, where the proxy's own end may cancel us
             self._server[1].close()
+            await asyncio.gather(*ways, return_exceptions=True)
 
     def _begin(self) -> None:
         self._on = True
