@@ -53,23 +53,21 @@ def faults(cls: type[Any], *, target: bool = False) -> list[str]:
     """Everything that keeps a class from being used, in words for its author; empty if it fits."""
     found = list(_attributes(cls, target=target))
     present = roles(cls, target=target)
-    wanted = [ROLES["sender" if role == "ticketing" else role] for role in sorted(present)]
+    arrives = present & {"webhook", "runner", "socket"}
     if target and "ticketing" not in present:
         found.append("a target needs plan, perform and find")
-    if not target or present & {"webhook", "runner", "socket"}:
-        wanted.append(protocols.Connector)
-    if not target and not present & {"webhook", "runner", "socket", "sender"}:
+    if not target and not arrives and "sender" not in present:
         found.append("it does nothing: none of verify, run, serve or plan")
     if "answering" in present and "webhook" not in present:
         found.append("respond needs verify")
     if not _takes(cls.__init__, 3):
         found.append("__init__ must take (instance, settings)")
-    for protocol in wanted:
-        for name, wants in _own(protocol).items():
-            fault = _member(cls, name, wants)
-            if fault:
-                found.append(fault)
-    return found
+    wanted = dict(_own(protocols.Ticketing if target else protocols.Connector))
+    if arrives or "readable" in present:
+        wanted["parse"] = protocols.Connector.parse
+    for role in sorted(present):
+        wanted |= _own(ROLES["sender" if role == "ticketing" else role])
+    return found + [fault for name, wants in wanted.items() if (fault := _member(cls, name, wants))]
 
 
 def _attributes(cls: type[Any], *, target: bool) -> Iterator[str]:
@@ -91,8 +89,8 @@ def _attributes(cls: type[Any], *, target: bool) -> Iterator[str]:
         channel = inspect.getattr_static(cls, "channel", None)
         if isinstance(channel, str) and channel not in _CHANNELS:
             yield f"channel must be one of {', '.join(_CHANNELS)}"
-        if not isinstance(getattr(cls, "isolate", None), bool):
-            yield "isolate must be True or False"
+    if (not target or hasattr(cls, "parse")) and not isinstance(getattr(cls, "isolate", None), bool):
+        yield "isolate must be True or False: where parse runs"
     if "runner" in roles(cls) and not isinstance(getattr(cls, "once", None), bool):
         yield "once must be True or False: on one node, or on every node"
 

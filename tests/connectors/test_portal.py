@@ -11,7 +11,7 @@ from plugins.testing.stubs import START, StubHub
 ANN = {"submission": "a" * 22, "name": "Ann", "email": "Ann@ACME.test", "subject": "VPN", "message": "down\r\nsince 8"}
 
 
-def multipart(fields, files=(), boundary="----b0", **headers):
+def multipart(fields, files=(), boundary="----WebKitFormBoundaryA", **headers):
     parts = [f'Content-Disposition: form-data; name="{n}"\r\n\r\n'.encode() + v.encode() for n, v in fields.items()]
     parts += [
         f'Content-Disposition: form-data; name="attachments"; filename="{n}"\r\nContent-Type: {t}\r\n\r\n'.encode() + d
@@ -88,7 +88,7 @@ def test_urlencoded_form_is_read_alike(portal):
 
 
 def test_double_click_is_the_same_delivery_although_the_browser_draws_a_new_boundary(portal):
-    first, again = portal.verify(multipart(ANN)), portal.verify(multipart(ANN, boundary="----other"))
+    first, again = portal.verify(multipart(ANN)), portal.verify(multipart(ANN, boundary="----WebKitFormBoundaryB"))
     assert (first.key, first.fingerprint) == (again.key, again.fingerprint)
     assert first.raw != again.raw
     assert portal.verify(multipart({**ANN, "message": "other"})).fingerprint != first.fingerprint
@@ -160,7 +160,13 @@ def test_file_alone_is_a_message(portal):
 
 
 @pytest.mark.parametrize(
-    "request_", [post(b"{}", "application/json"), post(b"", ""), multipart(ANN | {str(n): "" for n in range(200)})]
+    "request_",
+    [
+        urlencoded(b"message=" + b"%" * (1 << 20)),
+        post(b"{}", "application/json"),
+        post(b"", ""),
+        multipart(ANN | {str(n): "" for n in range(200)}),
+    ],
 )
 def test_what_is_no_form_is_stored_and_parked(portal, request_):
     [item] = parse(portal, request_)

@@ -289,6 +289,18 @@ class TestTool(TargetConformance):
     table = {"secret": "env:KEY", "room": "help"}
 
 
+class TestToolWithHooks(TargetConformance, ConnectorConformance):
+    """A target whose changes come back by a signed webhook: both suites hold it."""
+
+    cls = type("Hooked", (Tool,), {name: vars(Sound)[name] for name in ("isolate", "accepted", "verify", "parse")})
+    table = TestSound.table
+    signature_header = "x-signature"
+    signed_time = False
+
+    def requests(self):
+        return [signed(b'{"text": 1}')]
+
+
 async def test_target_with_two_effects_in_a_step_is_caught():
     kit = type("Kit", (TestTool,), {"cls": type("Flawed", (Tool,), {"perform": two_effects})})()
     with pytest.raises(AssertionError, match="2 effects"):

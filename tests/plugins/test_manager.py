@@ -60,8 +60,9 @@ def folder(tmp_path):
             (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
         return tmp_path
 
+    before = set(sys.modules)
     yield write
-    for name in [name for name in sys.modules if name.startswith("trunkline_local_")]:
+    for name in [name for name in sys.modules if name.startswith("trunkline_local_") and name not in before]:
         del sys.modules[name]
 
 
@@ -254,7 +255,7 @@ async def _async(self, one):
         ({"respond": lambda self, a, b, c: None}, "respond must be async def"),
         ({"capabilities": lambda self: Capabilities()}, "capabilities must be a property or an attribute"),
         ({"channel": "telex"}, "channel must be one of email, chat, phone, social, portal, walk-in"),
-        ({"isolate": None}, "isolate must be True or False"),
+        ({"isolate": None}, "isolate must be True or False: where parse runs"),
         ({"once": 1}, "once must be True or False: on one node, or on every node"),
         ({"kind": "Not A Kind"}, "kind must match [a-z][a-z0-9_]{0,31}"),
         ({"settings_type": dict}, "settings_type must be a msgspec.Struct class"),
@@ -281,6 +282,17 @@ def test_class_without_any_role_is_refused():
     idle = without("verify", "accepted", "respond", "run", "plan", "perform", "find")
     assert "it does nothing: none of verify, run, serve or plan" in faults(idle)
     assert "a target needs plan, perform and find" in faults(idle, target=True)
+
+
+def test_target_that_can_be_read_needs_parse_but_no_channel():
+    async def read(self, ticket, egress):
+        return Envelope(key="1", raw=b"", at=datetime.now(UTC))
+
+    tool = without("verify", "accepted", "respond", "run", "channel")
+    assert faults(tool, target=True) == []
+    mute = without("parse", base=tool)
+    mute.read = read
+    assert faults(mute, target=True) == ["parse is missing"]
 
 
 def test_setting_named_like_a_key_of_every_instance_is_refused():
