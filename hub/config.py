@@ -88,6 +88,21 @@ class Config(Struct, frozen=True, kw_only=True):
         """Where `serve` takes the CLI's writes; mode 0600, because whoever writes there is an administrator."""
         return self.data / "trunkline.sock"
 
+    @property
+    def blobs(self) -> Path:
+        """Large raw bytes and attachments, by their hashes."""
+        return self.data / "blobs"
+
+    @property
+    def heads(self) -> Path:
+        """Where the sealer publishes each head of the audit chain: a file that a log collector can follow."""
+        return self.data / "audit-heads"
+
+    @property
+    def signing_keys(self) -> Path:
+        """The installation's keys; whoever has them can join queries."""
+        return self.data / "keys"
+
 
 def config_path(given: Path | None = None, environ: Mapping[str, str] = ENVIRON) -> Path:
     """The file to read: as given, else TRUNKLINE_CONFIG, else plugins.toml in the working folder."""

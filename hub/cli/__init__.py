@@ -18,7 +18,7 @@ COMMANDS = (
     ("", "check", "hub.cli.check:check", "Test configuration, connections, rules and store."),
     ("", "doctor", "hub.cli.doctor:doctor", "Examine the machine and the store beneath the hub."),
     ("", "backup", "hub.cli.backup:backup", "Copy the store while the hub runs."),
-    ("", "explain", "hub.cli.explain:explain", "Why a query was triaged as it was, and why not otherwise."),
+    ("", "explain", "hub.cli.explain:explain_", "Why a query was triaged as it was, and why not otherwise."),
     ("", "reprocess", "hub.cli.parked:reprocess", "Derive everything anew from the raw bytes; send nothing."),
     ("query", "list", "hub.cli.queries:list_", "Queries, the last touched first."),
     ("query", "show", "hub.cli.queries:show", "One query: its messages, decisions, tickets and what was sent."),

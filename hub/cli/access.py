@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from context_store import reader
-from hub.cli.common import Absent, Common, Unreachable
+from hub.cli.common import Absent, CommandError, Common, Unreachable
 from hub.config import Config, Place, config_path, load_config, load_place
 
 SOCKET_SECONDS = 60.0
@@ -38,3 +38,49 @@ def reading(common: Common) -> Iterator[Connection]:
     """The store, read-only. Raises BadConfig or StoreError."""
     with reader.reading(place(common).store) as conn:
         yield conn
+
+
+def perform(common: Common, name: str, **given: Any) -> Any:
+    """An operation of `hub.operations`, by the running hub if it owns the store here, else by this process.
+
+    Raises Absent, CommandError or Unreachable, in words for the person who typed.
+    """
+    actor = f"cli:{getpass.getuser()}"
+    where = place(common)
+    socket = where.data / "trunkline.sock"
+    if socket.is_socket():
+        try:
+            return asyncio.run(_ask(socket, name, {"actor": actor, **given}))
+        except aiohttp.ClientConnectorError:
+            pass  # left behind by a process that was killed
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unreachable(
+                f"the hub did not answer: {error or type(error).__name__}; was it done? look first"
+            ) from error
+    return asyncio.run(_run_here(load(common), name, actor, given))
+
+
+async def _ask(socket: Path, name: str, given: dict[str, Any]) -> Any:
+    timeout = aiohttp.ClientTimeout(total=SOCKET_SECONDS)
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)), timeout=timeout) as session:
+        async with session.post(f"http://hub/ops/{name}", data=msgspec.json.encode(given)) as response:
+            answer = msgspec.json.decode(await response.read(), type=dict[str, Any])
+    problem = answer.get("problem")
+    if problem is None:
+        return answer.get("result")
+    if problem["kind"] == "missing":
+        raise Absent(problem["what"])
+    raise CommandError(problem["what"])
+
+
+async def _run_here(config: Config, name: str, actor: str, given: dict[str, Any]) -> Any:
+    """With a store of our own: nobody serves it here, or it is PostgreSQL, where many may write."""
+    hub = app.build(config)
+    async with hub.opened():
+        try:
+            result = await getattr(operations, name)(hub, actor, **given)
+        except LookupError as error:
+            raise Absent(str(error.args[0] if error.args else error)) from error
+        except (ValueError, TrunklineError) as error:
+            raise CommandError(str(error)) from error
+    return msgspec.to_builtins(result, enc_hook=str)

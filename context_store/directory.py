@@ -1,0 +1,82 @@
+"""Users in lists, and by address. The journey of one stands in `views.py`."""
+
+from collections import defaultdict
+
+from msgspec import Struct
+from sqlalchemy import Connection, func, or_, select
+
+from context_store import tables as t
+from context_store.text import hash_key
+from context_store.views import ACTIVE, PAGE
+
+
+class UserRow(Struct, frozen=True, kw_only=True):
+    """A user in a list."""
+
+    user_id: int
+    name: str
+    organisation: str
+    identities: tuple[str, ...]
+    """`scheme:value`, oldest first."""
+    open: int
+    """Matters that are not resolved or closed."""
+    created_at: int
+
+
+def find_user(conn: Connection, scheme: str, value: str) -> int | None:
+    """Whose identity this is, in its canonical form (lower-case mail address, E.164 number)."""
+    i = t.identities.c
+    wanted = {hash_key(scheme, form) for form in (value, value.lower())}
+    return conn.execute(select(i.user_id).where(i.value_hash.in_(wanted)).order_by(i.id)).scalar()
+
+
+def list_users(conn: Connection, text: str = "", limit: int = PAGE) -> tuple[UserRow, ...]:
+    """The newest first; `text`: the beginning of the name or of an address, whatever the case of its ASCII letters."""
+    u, i = t.users.c, t.identities.c
+    # A user whose identities were all linked to another is history, not somebody to list.
+    statement = (
+        select(u.id, u.name, u.created_at, func.coalesce(t.organisations.c.name, "").label("organisation"))
+        .outerjoin(t.organisations, t.organisations.c.id == u.organisation_id)
+        .where(select(i.id).where(i.user_id == u.id).exists())
+    )
+    if text:
+        like = text.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
+        named = select(i.user_id).where(func.lower(i.value).like(like, escape="!"))
+        statement = statement.where(or_(func.lower(u.name).like(like, escape="!"), u.id.in_(named)))
+    rows = conn.execute(statement.order_by(u.id.desc()).limit(limit)).all()
+    ids = [row.id for row in rows]
+    identities, names = _identities(conn, ids)
+    counts = _open(conn, ids)
+    return tuple(
+        UserRow(
+            user_id=row.id,
+            name=row.name or names.get(row.id, ""),
+            organisation=row.organisation,
+            identities=tuple(identities[row.id]),
+            open=counts.get(row.id, 0),
+            created_at=row.created_at,
+        )
+        for row in rows
+    )
+
+
+def _identities(conn: Connection, users: list[int]) -> tuple[dict[int, list[str]], dict[int, str]]:
+    i = t.identities.c
+    found: dict[int, list[str]] = defaultdict(list)
+    names: dict[int, str] = {}
+    for row in conn.execute(select(i.user_id, i.scheme, i.value, i.name).where(i.user_id.in_(users)).order_by(i.id)):
+        found[row.user_id].append(f"{row.scheme}:{row.value}")
+        if row.name:
+            names.setdefault(row.user_id, row.name)
+    return found, names
+
+
+def _open(conn: Connection, users: list[int]) -> dict[int, int]:
+    q, i = t.queries.c, t.identities.c
+    counted = (
+        select(i.user_id, func.count())
+        .join(t.queries, q.identity_id == i.id)
+        .where(i.user_id.in_(users), q.root_id == q.id, q.state.in_(ACTIVE))
+        .group_by(i.user_id)
+    )
+    return {user: n for user, n in conn.execute(counted)}

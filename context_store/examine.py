@@ -1,0 +1,48 @@
+"""What `trunkline doctor` asks of the store: slow walks over whole tables, read-only, one statement each."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, func, select
+
+from context_store import tables as t
+from context_store.blobs import BlobFindings, BlobStore
+from context_store.migrations import head, revision_of
+from context_store.pending import recount, tallies_by_instance, unaccounted
+
+
+def schema(conn: Connection) -> tuple[int, int]:
+    """(the store's schema, the newest that this release knows)."""
+    return revision_of(conn), head()
+
+
+def miscounted(conn: Connection) -> list[str]:
+    """Sentences about counters that don't say what the rows say; empty if the accounting holds."""
+    tallies, rows = tallies_by_instance(conn), recount(conn)
+    said = [f"{instance}: {gap} received envelopes are in no state" for instance, gap in unaccounted(tallies).items()]
+    for instance in sorted(tallies.keys() | rows.keys()):
+        for state in ("received", "done", "parked", "pending", "erased"):
+            counted, found = tallies.get(instance, {}).get(state, 0), rows.get(instance, {}).get(state, 0)
+            if counted != found:
+                said.append(f"{instance}: {state} counts {counted}, the rows are {found}")
+    return said
+
+
+def strayed(conn: Connection) -> int:
+    """Identities whose `user_id` is not that of an active link."""
+    i, k = t.identities.c, t.links.c
+    link = select(k.id).where(k.identity_id == i.id, k.user_id == i.user_id, k.revoked_at.is_(None)).exists()
+    return int(conn.scalar(select(func.count()).select_from(t.identities).where(~link)) or 0)
+
+
+def blobs(conn: Connection, folder: Path) -> BlobFindings:
+    """Files without a row, rows without a file; changes nothing, makes nothing."""
+    return BlobStore(folder).find(conn) if folder.is_dir() else BlobFindings(0, _expected(conn))
+
+
+def _expected(conn: Connection) -> tuple[bytes, ...]:
+    return tuple(conn.scalars(select(t.blobs.c.sha256).where(t.blobs.c.data.is_(None))))
+
+
+def newest(conn: Connection) -> int | None:
+    """When the newest envelope came, in UTC milliseconds: a clock behind it was set back."""
+    return conn.scalar(select(t.envelopes.c.received_at).order_by(t.envelopes.c.id.desc()).limit(1))

@@ -1,0 +1,116 @@
+"""`trunkline backup`: a copy of everything that can't be made again, while the hub runs."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from hub.cli.access import path_of, place
+from hub.cli.common import DEFAULT, WELL, CommandError, Common
+from hub.cli.output import as_json, err, say, size, visible
+from hub.config import Place
+
+SKIPPED = (".sock", ".owner", "-wal", "-shm", "-journal")
+"""Ends of names: they belong to a running process or to the database, which is copied by itself."""
+
+
+def backup(folder: Path, *, common: Common = DEFAULT) -> int:
+    """Copy store, large files, keys, configuration and rules into a new folder, while the hub runs.
+
+    trunkline backup /backup/trunkline-2026-11-21
+
+    On PostgreSQL it calls pg_dump, which must be installed. Restoring: docs/operation.md.
+
+    Parameters
+    ----------
+    folder
+        Must not exist yet, or be empty.
+    """
+    where, config = place(common), path_of(common)
+    if folder.exists() and any(folder.iterdir()):
+        raise CommandError(f"{folder} is not empty: a backup gets a folder of its own")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with err.status("Copying the database") as status:
+            _database(where, folder)  # before the files: each of its rows then finds its file
+            for file in _files(where.data):
+                status.update(visible(f"Copying {file.name}"))
+                _copy(file, folder / "var" / file.relative_to(where.data))
+            for file in (config, where.rules):
+                _copy(file, folder / file.name)
+    except OSError as error:
+        raise CommandError(f"the backup is not whole: {error}") from error
+    total = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    if common.json:
+        as_json({"folder": str(folder), "bytes": total})
+    else:
+        say(visible(f"{folder}: {size(total)}. It holds messages and keys: keep it like the original."), style="green")
+    return WELL
+
+
+def _database(where: Place, folder: Path) -> None:
+    url = make_url(where.store)
+    if url.drivername != "sqlite":
+        _dump(where.store, folder / "trunkline.dump")
+        return
+    path = Path(str(url.database))
+    if not path.is_file():
+        raise CommandError(f"there is no store at {path} yet")
+    target = folder / "var" / "trunkline.db"
+    target.parent.mkdir(exist_ok=True)
+    # One step, because a copy in pieces begins again with each write of the hub; readers don't hold it up.
+    source, copy = sqlite3.connect(f"file:{path}?mode=ro", uri=True), sqlite3.connect(target)
+    try:
+        source.backup(copy)
+        # The copy alone is whole: no WAL beside it that a restore could forget.
+        copy.execute("PRAGMA journal_mode=DELETE")
+        wrong = [row[0] for row in copy.execute("PRAGMA quick_check") if row[0] != "ok"]
+    finally:
+        copy.close()
+        source.close()
+    if wrong:
+        raise CommandError(f"the copy is damaged: {wrong[0]}; is the original? see trunkline doctor")
+    _sync(target)
+
+
+def _dump(store: str, target: Path) -> None:
+    url = make_url(store)
+    command = ["pg_dump", "--format=custom", f"--file={target}", "--no-password"]
+    options = {"--host": url.host, "--port": url.port, "--username": url.username, "--dbname": url.database}
+    command += [f"{name}={value}" for name, value in options.items() if value is not None]
+    # By the environment: arguments are shown to everybody on the machine.
+    environ = {"PGPASSWORD": url.password or "", "PATH": os.defpath}
+    program = shutil.which("pg_dump")
+    if program is None:
+        raise CommandError("pg_dump is not installed: apt install postgresql-client")
+    done = subprocess.run([program, *command[1:]], env=environ, capture_output=True, text=True, check=False)  # noqa: S603  # our own arguments, no shell
+    if done.returncode:
+        raise CommandError(f"pg_dump failed: {done.stderr.strip()}")
+    _sync(target)
+
+
+def _files(data: Path) -> Iterator[Path]:
+    for file in sorted(data.rglob("*")):
+        if file.is_file() and not file.name.endswith(SKIPPED) and file != data / "trunkline.db":
+            yield file
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        shutil.copy2(source, target)
+    except FileNotFoundError:
+        return  # swept meanwhile: no row of the copied database names it
+    _sync(target)
+
+
+def _sync(file: Path) -> None:
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,112 @@
+"""`trunkline check`: is this configuration good, and do its connections work? Without effects."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import NoReturn
+
+from context_store import StoreError, examine, reader
+from hub.attempt import HubEgress
+from hub.cli.access import load
+from hub.cli.common import DEFAULT, UNWELL, WELL, Common
+from hub.cli.output import as_json, err, table
+from hub.clock import SystemClock
+from hub.config import Config
+from hub.egress import Client
+from hub.instances import Instance
+from hub.rules import read_rules
+from plugins import BadConfig, Finding, Refuse
+
+PATIENCE = 30.0
+"""Seconds that one instance's own check may take."""
+
+
+def check(*, offline: bool = False, common: Common = DEFAULT) -> int:
+    """Test configuration, connections, rules and store.
+
+    trunkline check
+    trunkline check --offline --json
+
+    Parameters
+    ----------
+    offline
+        Leave out what would connect to other machines.
+    """
+    config = load(common)  # with a mistake in it there is nothing else to test
+    with err.status("Checking"):
+        found = asyncio.run(_all(config, offline=offline))
+    if common.json:
+        as_json([{"where": where, "ok": one.ok, "what": one.what, "fix": one.fix} for where, one in found])
+    else:
+        table(
+            ("", "where", "what", "to do"),
+            (("ok" if one.ok else "!!", where, one.what, one.fix) for where, one in found),
+            wide="what",
+        )
+    return WELL if all(one.ok for _, one in found) else UNWELL
+
+
+async def _all(config: Config, *, offline: bool) -> list[tuple[str, Finding]]:
+    found = [(config.file.name, Finding(ok=True, what=f"{len(config.instances)} instances"))]
+    found += [("rules", one) for one in _rules(config)]
+    found += [("store", one) for one in _store(config)]
+    async for where, one in _connections(config, offline=offline):
+        found.append((where, one))
+    return found
+
+
+def _rules(config: Config) -> Sequence[Finding]:
+    try:
+        rules = read_rules(config.rules, config)
+    except BadConfig as error:
+        return [Finding(ok=False, what=str(problem)) for problem in error.problems]
+    return [Finding(ok=True, what=f"{len(rules.rules)} rules, all examples hold")]
+
+
+def _store(config: Config) -> Sequence[Finding]:
+    if config.store.startswith("sqlite:///") and not (config.data / "trunkline.db").exists():
+        return [Finding(ok=True, what="not there yet: `trunkline serve` makes it")]
+    try:
+        with reader.reading(config.store) as conn:
+            found, known = examine.schema(conn)
+    except StoreError as error:
+        return [Finding(ok=False, what=str(error), fix="is the address right, does the database run?")]
+    if found < known:
+        return [Finding(ok=True, what=f"schema {found}; the next start brings it to {known}")]
+    return [Finding(ok=found == known, what=f"schema {found}, this release knows {known}")]
+
+
+async def _connections(config: Config, *, offline: bool) -> AsyncIterator[tuple[str, Finding]]:
+    clock = SystemClock()
+    client = Client(config.egress, clock)
+    egress = HubEgress(client, clock, blobs=_refuse, tokens=_refuse)
+    try:
+        for configured in config.instances:
+            instance = Instance(configured, egress)
+            where = f"instance.{instance.id}"
+            if instance.broken:
+                yield where, Finding(ok=False, what=instance.broken)
+            elif not configured.instance.enabled:
+                yield where, Finding(ok=True, what="disabled")
+            elif offline or not instance.has("checkable"):
+                yield where, Finding(ok=True, what="settings are good")
+            else:
+                for one in await _own(instance, egress):
+                    yield where, one
+    finally:
+        await client.close()
+
+
+async def _own(instance: Instance, egress: HubEgress) -> Sequence[Finding]:
+    """The instance's own check; whatever it raises is a finding."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return list(await instance.connector.check(egress))
+    except TimeoutError:
+        return [Finding(ok=False, what=f"no answer within {PATIENCE:.0f} s", fix="is the address right?")]
+    except Exception as error:  # noqa: BLE001  # a plugin's trouble is what a check is there to find
+        return [Finding(ok=False, what=f"{type(error).__name__}: {error}")]
+
+
+async def _refuse(*_: object) -> NoReturn:
+    """A renewed credential must be stored before it is used, which only the hub can do."""
+    raise Refuse("needs_the_hub", "credentials that rotate are tested by the running hub alone: see the console")

@@ -1,0 +1,104 @@
+"""`trunkline explain`: why, and why not, recomputed from the stored facts by the rules that decided."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+
+from context_store import views
+from context_store.references import canonical_reference
+from context_store.shapes import DecisionView
+from hub.cli.access import place, reading
+from hub.cli.common import DEFAULT, WELL, Absent, CommandError, Common
+from hub.cli.output import as_json, say, visible, when
+from plugins import BadConfig, Problem
+from routing import Explanation, Facts, RuleSet, explain, in_words, load_rules
+from routing.examples import read_example
+
+SAMPLE_LIMIT = 16 << 20
+
+
+def explain_(
+    what: Annotated[str, Parameter(help="A query's reference, or a JSON file with `message` and `user`.")],
+    *,
+    rule: Annotated[str, Parameter(help="Only this rule: why it matched, or why not.")] = "",
+    rules: Annotated[Path | None, Parameter(help="Judge by this file, not by the rules that decided.")] = None,
+    common: Common = DEFAULT,
+) -> int:
+    """Why a query was triaged as it was, and why not otherwise.
+
+    trunkline explain TL-4F7K2Q
+    trunkline explain TL-4F7K2Q --rule vpn-outage
+    trunkline explain sample.json --rules candidate.toml
+
+    A sample is written like the examples in rules.toml:
+    {"message": {"channel": "email", "subject": "VPN down"}, "user": {"organisation": "acme"}}
+    """
+    file = Path(what)
+    if file.suffix == ".json" or file.is_file():
+        facts, chosen, told = _sample(file), _load(rules or place(common).rules), f"by {rules or place(common).rules}"
+    else:
+        facts, chosen, told = _decided(common, what, rules)
+    if rule and rule not in {each.name for each in chosen.rules}:
+        raise Absent(f"there is no rule {visible(rule)}; there are: {', '.join(each.name for each in chosen.rules)}")
+    _print(common, explain(chosen, facts, rule), told)
+    return WELL
+
+
+def _print(common: Common, explanation: Explanation, told: str) -> None:
+    if common.json:
+        as_json(explanation)
+        return
+    say(visible(told), style="dim")
+    say(visible(in_words(explanation), lines=True).rstrip("\n"))
+
+
+def _decided(common: Common, reference: str, rules: Path | None) -> tuple[Facts, RuleSet, str]:
+    name = canonical_reference(reference)
+    with reading(common) as conn:
+        root = views.find_query(conn, name) if name else None
+        view = views.show_query(conn, root, limit=1) if root is not None else None
+        if view is None:
+            raise Absent(f"there is no query {visible(reference)}, and no such file")
+        found = views.get_decision(conn, _newest(view.decisions, reference))
+    if found is None or (found[1] is None and rules is None):
+        raise Absent(f"the rules that decided {visible(reference)} are not kept any more: --rules names others")
+    decision, source = found
+    facts = msgspec.json.decode(decision.facts, type=Facts)
+    chosen = _load(rules) if rules else load_rules(source or b"", f"rules {decision.rule_set[:12]}")
+    return facts, chosen, f"decided {when(decision.at)} by rules {decision.rule_set[:12]}"
+
+
+def _newest(decisions: tuple[DecisionView, ...], reference: str) -> int:
+    """The newest that rules made: an agent's correction has no conditions."""
+    for each in decisions:
+        if each.author == "rules":
+            return each.id
+    raise Absent(f"no rules have judged {visible(reference)}")
+
+
+def _load(file: Path) -> RuleSet:
+    try:
+        return load_rules(file.read_bytes(), file.name)
+    except OSError as error:
+        raise BadConfig([Problem(file=str(file), key="", what=f"can't be read: {error.strerror}")]) from error
+
+
+def _sample(file: Path) -> Facts:
+    try:
+        with file.open("rb") as stream:
+            given = msgspec.json.decode(stream.read(SAMPLE_LIMIT), type=dict[str, Any])
+    except OSError as error:
+        raise CommandError(f"{file} can't be read: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CommandError(f"{file} is not JSON with a message: {error}") from error
+    problems: list[Problem] = []
+    # An example must expect something; a sample asks instead.
+    example = read_example(
+        {"expect": {"rule": "?"}, **given},
+        lambda key, text, fix: problems.append(Problem(file=file.name, key=key, what=text, fix=fix)),
+    )
+    if example is None:
+        raise BadConfig(problems)
+    return example.facts

@@ -1,0 +1,176 @@
+"""`trunkline parked …` and `trunkline reprocess`: what needs a person, and doing things again."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from sqlalchemy import Connection
+
+from context_store import evidence
+from context_store.evidence import ParkedEnvelope, ParkedWork
+from context_store.references import envelope_of
+from hub.cli.access import perform, reading
+from hub.cli.common import DEFAULT, WELL, Absent, CommandError, Common
+from hub.cli.output import as_json, err, say, size, table, visible, when
+
+PAGE = 500
+
+
+def list_(
+    *,
+    limit: Annotated[int, Parameter(help="At most so many of each.")] = 50,
+    common: Common = DEFAULT,
+) -> int:
+    """What needs a person, with its cause.
+
+    trunkline parked list
+    """
+    with reading(common) as conn:
+        envelopes = evidence.parked_envelopes(conn, limit=max(1, limit))
+        work = evidence.parked_work(conn, limit=max(1, limit))
+    if common.json:
+        as_json({"envelopes": envelopes, "work": work})
+        return WELL
+    if envelopes:
+        table(
+            ("id", "instance", "cause", "tries", "size", "received"),
+            ((e.id, e.instance, e.cause, e.attempts, size(e.size), when(e.received_at)) for e in envelopes),
+            title="Envelopes that could not be processed",
+            wide="cause",
+        )
+    if work:
+        table(
+            ("id", "kind", "destination", "query", "cause", "tries", "parked"),
+            (
+                (w.work.id, w.work.kind, w.work.destination, w.reference, w.work.cause, w.work.attempts,
+                 when(w.work.settled_at))
+                for w in work
+            ),
+            title="Work that could not be done",
+            wide="cause",
+        )  # fmt: skip
+    if not envelopes and not work:
+        say("Nothing is parked.", style="green")
+    return WELL
+
+
+def show(
+    item: Annotated[str, Parameter(help="The id in `parked list`, or a receipt number.")], *, common: Common = DEFAULT
+) -> int:
+    """One parked envelope or piece of work, with its trace.
+
+    trunkline parked show 1234567890123456789
+    """
+    with reading(common) as conn:
+        found = _find(conn, _number(item))
+    if common.json:
+        as_json(found)
+        return WELL
+    if isinstance(found, ParkedEnvelope):
+        say(visible(f"Envelope {found.id} of {found.instance}: {found.cause}"), style="bold")
+        say(f"received {when(found.received_at)}, {size(found.size)}, {found.attempts} tries, "
+            f"{found.workers_lost} lost workers")  # fmt: skip
+    else:
+        work = found.work
+        say(visible(f"{work.kind} {work.id} to {work.destination}: {work.cause}"), style="bold")
+        say(visible(f"query {found.reference}, {work.attempts} tries, made {when(work.created_at)}"))
+    say(visible(found.trace, lines=True))
+    return WELL
+
+
+def release(
+    *items: Annotated[str, Parameter(help="Ids from `parked list`, or receipt numbers.")],
+    all_: Annotated[bool, Parameter(name="all", help="Everything that is parked.", negative="")] = False,
+    only: Annotated[Literal["envelopes", "work", ""], Parameter(help="With --all: these alone.")] = "",
+    common: Common = DEFAULT,
+) -> int:
+    """Try parked envelopes or work again.
+
+    trunkline parked release 1234567890123456789
+    trunkline parked release --all --only envelopes
+    """
+    if bool(items) == all_:
+        raise CommandError("name ids, or --all")
+    with reading(common) as conn:
+        ids = _all(conn, only) if all_ else [_found_id(conn, item) for item in items]
+    done = 0
+    with err.status(f"Releasing {len(ids)}"):
+        for at in range(0, len(ids), PAGE):
+            perform(common, "release", ids=ids[at : at + PAGE])
+            done += len(ids[at : at + PAGE])
+    if common.json:
+        as_json({"released": ids})
+    else:
+        say(f"Released {done}. `trunkline parked list` shows what is parked again.", style="green")
+    return WELL
+
+
+def reprocess(
+    *items: Annotated[str, Parameter(help="Envelope ids or receipt numbers.")],
+    since: Annotated[
+        datetime | None, Parameter(help="All received since then: 2026-11-21 or 2026-11-21T08:00.")
+    ] = None,
+    common: Common = DEFAULT,
+) -> int:
+    """Derive everything anew from the raw bytes; send nothing, keep ids and what agents decided.
+
+    trunkline reprocess --since 2026-11-21
+    trunkline reprocess R-7KQ4-9D2M
+    """
+    if bool(items) == (since is not None):
+        raise CommandError("name envelopes, or --since")
+    if since is not None:
+        moment = (since if since.tzinfo else since.astimezone()).astimezone(UTC)
+        given: dict[str, object] = {"since": int(moment.timestamp() * 1000)}
+    else:
+        given = {"ids": [_number(item) for item in items]}
+    with err.status("Reprocessing"):
+        done = perform(common, "reprocess", **given)
+    if common.json:
+        as_json({"reprocessed": done})
+    else:
+        say(f"Reprocessing {len(done) if isinstance(done, list) else done} envelopes.", style="green")
+    return WELL
+
+
+def _number(item: str) -> int:
+    if item.isascii() and item.isdigit() and len(item) < 20:
+        return int(item)
+    number = envelope_of(item)
+    if number is None:
+        raise Absent(f"{visible(item)} is neither an id nor a receipt number")
+    return number
+
+
+def _find(conn: Connection, number: int) -> ParkedEnvelope | ParkedWork:
+    for envelope in evidence.parked_envelopes(conn, before=number + 1, limit=1):
+        if envelope.id == number:
+            return envelope
+    for work in evidence.parked_work(conn, before=number + 1, limit=1):
+        if work.work.id == number:
+            return work
+    raise Absent(f"nothing parked has the id {number}")
+
+
+def _found_id(conn: Connection, item: str) -> int:
+    number = _number(item)
+    _find(conn, number)
+    return number
+
+
+def _all(conn: Connection, only: str) -> list[int]:
+    ids, before = list[int](), None
+    while only != "work":
+        page = evidence.parked_envelopes(conn, before=before, limit=PAGE)
+        ids += [each.id for each in page]
+        if len(page) < PAGE:
+            break
+        before = page[-1].id
+    before = None
+    while only != "envelopes":
+        rows = evidence.parked_work(conn, before=before, limit=PAGE)
+        ids += [each.work.id for each in rows]
+        if len(rows) < PAGE:
+            break
+        before = rows[-1].work.id
+    return ids
