@@ -141,6 +141,9 @@ class Any(Struct, frozen=True):
         return any(part.holds(view) for part in self.parts)
 
 
+INBOUND = Names("direction", "is", frozenset({"in"}))
+"""Stands in every rule that does not ask for a direction: rules never act on what our side wrote unless they say so."""
+
 Leaf = Words | Matches | Names | Flag | Range | Missing
 Node = Leaf | Not | All | Any
 

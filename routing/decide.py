@@ -24,8 +24,8 @@ def decide(rules: RuleSet, facts: Facts) -> Decision:
 def _matching(rules: RuleSet, facts: Facts) -> list[Rule]:
     view, matched = MessageView(rules.index, facts), []
     for number in rules.index.candidates(view):
-        rule = rules.rules[number]
-        if rule.when.holds(view):
+        if rules.index.holds(number, view):
+            rule = rules.rules[number]
             matched.append(rule)
             if rule.stop:
                 break

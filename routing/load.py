@@ -13,7 +13,7 @@ import re2
 
 from plugins import BadConfig, Problem
 from routing.actions import NAMED, SETS, read_sets
-from routing.conditions import All, Names, leaves
+from routing.conditions import INBOUND, All, Names, leaves
 from routing.decide import DEFAULT, MATRIX
 from routing.examples import Example, read_example, run_example
 from routing.index import Index
@@ -58,16 +58,16 @@ def _decode(data: bytes, file: str) -> str:
 
 
 def _parse(source: str, file: str) -> dict[str, Any]:
-    key = _LONG_KEY.search(source)
-    if key:
-        line = source.count("\n", 0, key.start()) + 1
+    long = _LONG_KEY.search(source)
+    if long:
+        line = source.count("\n", 0, long.start()) + 1
         raise _refused(f"{file}:{line}", "a key has more than 100 parts", "write it flatter")
     try:
         return tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
-        line = _LINE.search(str(error))
-        place = line[1] if line else str(source.count("\n") + 1)
-        raise _refused(f"{file}:{place}", f"is not TOML: {error}", "is the file whole?") from None
+        said = _LINE.search(str(error))
+        place = said[1] if said else str(source.count("\n") + 1)
+        raise _refused(f"{file}:{place}", f"is not TOML: {error}", "" if said else "is the file whole?") from None
     except RecursionError:
         raise _refused(file, "lists or tables stand too deep in each other", "write them flatter") from None
 
@@ -155,7 +155,7 @@ class _Loader:
         when = read_conditions(table["when"], "when", report)
         if any(leaf.field == "direction" for leaf in leaves(when)):
             return when
-        return All((*when.parts, Names("direction", "is", frozenset({"in"}))))
+        return All((*when.parts, INBOUND))
 
     def _default(self, table: Any) -> Rule:
         report = self._report(self._places.line("default"), "default", "default")

@@ -50,6 +50,6 @@ def stands_whole(text: str, start: int, end: int) -> bool:
 
     Each edge is asked on its own: "vpn" stands whole in "私のvpnが", "接続" in "再接続", but "port" not in "report".
     """
-    if start > 0 and joins(text[start]) and joins(text[start - 1]):
+    if start > 0 and joins(text[start - 1]) and joins(text[start]):
         return False
-    return not (end < len(text) and joins(text[end - 1]) and joins(text[end]))
+    return not (end < len(text) and joins(text[end]) and joins(text[end - 1]))
