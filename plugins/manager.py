@@ -170,6 +170,8 @@ class _Finder:
             function = getattr(plugin, hook, None)
             if inspect.isfunction(function) and not hasattr(function, "trunkline_impl"):
                 self._problem(key, f"{name}.{hook} is never called", "put @hookimpl above it")
+            if inspect.iscoroutinefunction(function):
+                self._problem(key, f"{name}.{hook} must be a plain def, not async")
 
     def _classes(self, plugin: Any, name: str, key: str, hook: str) -> list[type[Any]]:
         """What one plugin's register hook returns, flat."""

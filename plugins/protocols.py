@@ -75,7 +75,7 @@ class Attempt(Egress, Protocol):
     """One try of one step."""
 
     key: str
-    """The same on every try of this step: send it where the far side honours one."""
+    """The same on every try of this step: send it where the far side honours one. Letters, digits, `-` and `_`."""
     number: int
     ticket: str
     """The ticket's id in this target, "" before Open is done."""

@@ -50,6 +50,17 @@ from plugins.settings import describe_settings, load_settings
 from plugins.testing import hostile
 from plugins.testing.stubs import StubAttempt, StubHub
 
+_ANN = Identity(scheme="email", value="ann@acme.test")
+_PLAIN = Outgoing(key="key-1", to=_ANN, text="Hello", thread="t", subject="Hi", reference="Q1", token="token-1")  # noqa: S106  # a sample
+_MESSAGES = (
+    _PLAIN,
+    msgspec.structs.replace(_PLAIN, key="key-2", text="\u00e9\n" * 50_000, subject="a\r\nBcc: x@y.test"),
+)
+_TICKET_WORK = (
+    Open(ext_id="ext-1", subject="VPN down", text="since 8", user=Claim(identity=_ANN, name="Ann")),
+    Say(ext_id="ext-1", text="We are on it", public=True, author="Bob"),
+    Change(ext_id="ext-1", fields={"state": "open"}),
+)
 _GUARD = threading.local()
 _IO = (
     "open",
@@ -106,7 +117,7 @@ class _Conformance:
 
     def works(self) -> Sequence[Any]:
         """Work to plan: `Outgoing` for senders, `TicketWork` for targets."""
-        raise NotImplementedError
+        return _TICKET_WORK if self.is_target else _MESSAGES
 
     def answer(self, call: Call) -> Answer:  # noqa: ARG002  # for authors to override
         """What the far side answers while a step is performed."""
@@ -231,14 +242,6 @@ class ConnectorConformance(_Conformance):
         """More of what is worst for this format, with names."""
         return ()
 
-    def works(self) -> Sequence[Any]:
-        to = Identity(scheme="email", value="ann@acme.test")
-        plain = Outgoing(key="key-1", to=to, text="Hello", thread="t", subject="Hi", reference="Q1", token="token-1")  # noqa: S106  # a sample
-        return (
-            plain,
-            msgspec.structs.replace(plain, key="key-2", text="\u00e9\n" * 50_000, subject="a\r\nBcc: x@y.test"),
-        )
-
     def test_channel_is_a_word_of_the_contract(self) -> None:
         if not self.is_target:
             assert faults(type("Probe", (self.cls,), {"channel": self.make().channel})) == []
@@ -362,14 +365,6 @@ class TargetConformance(_Conformance):
     """
 
     is_target = True
-
-    def works(self) -> Sequence[Any]:
-        user = Claim(identity=Identity(scheme="email", value="ann@acme.test"), name="Ann")
-        return (
-            Open(ext_id="ext-1", subject="VPN down", text="since 8", user=user),
-            Say(ext_id="ext-1", text="We are on it", public=True, author="Bob"),
-            Change(ext_id="ext-1", fields={"state": "open"}),
-        )
 
 
 def _cross(value: Any, kind: Any) -> bytes:
