@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.servers import Authority, Dovecot, PostgreSQL, Redis, room
+from tests.certificates import Authority
+from tests.servers import Dovecot, PostgreSQL, Redis, room
 from tests.smtpsink import SmtpSink
 
 _users = itertools.count()

@@ -6,13 +6,11 @@ skip: `make test` installs what the tests need.
 """
 
 import contextlib
-import datetime
 import getpass
 import glob
 import hashlib
 import hmac
 import imaplib
-import ipaddress
 import itertools
 import json
 import os
@@ -20,7 +18,6 @@ import pwd
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import tempfile
 import time
@@ -28,10 +25,7 @@ from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests.certificates import Authority
 
 ROOT = os.geteuid() == 0
 START_LIMIT = 30.0
@@ -80,76 +74,6 @@ def answers(port: int) -> bool:
     return False
 
 
-# ---- certificates ------------------------------------------------------------------------------------------
-
-
-class Authority:
-    """A certificate authority for one session: what a server of an own CA looks like."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Trunkline test CA")])
-        self._serial = itertools.count(1)
-        certificate = self._sign(self._name, self._key, [], ca=True)
-        self.file = folder / "ca.pem"
-        self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        self.file.chmod(0o644)
-
-    def issue(self, *names: str, expired: bool = False) -> tuple[Path, Path]:
-        """Certificate and key files for these host names or addresses."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-        certificate = self._sign(subject, key, list(names), expired=expired)
-        stem = f"{names[0]}-{certificate.serial_number}"
-        cert_file, key_file = self._folder / f"{stem}.pem", self._folder / f"{stem}.key"
-        cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        key_file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return cert_file, key_file
-
-    def server_context(self, *names: str) -> ssl.SSLContext:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(*self.issue(*names))
-        return context
-
-    def _sign(
-        self,
-        subject: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
-        names: list[str],
-        *,
-        ca: bool = False,
-        expired: bool = False,
-    ) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.UTC)
-        start, end = (now - datetime.timedelta(days=9), now - datetime.timedelta(days=2 if expired else -9))
-        builder = (
-            x509
-            .CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(next(self._serial))
-            .not_valid_before(start)
-            .not_valid_after(end)
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        )
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), False)
-        return builder.sign(self._key, hashes.SHA256())
-
-
-def _general(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
 # ---- Dovecot -----------------------------------------------------------------------------------------------
 
 DOVECOT_CONF = """
@@ -173,6 +97,9 @@ first_valid_uid = 1
 first_valid_gid = 0
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service imap-login {{
   chroot =
@@ -252,16 +179,28 @@ class Dovecot:
             if not (maildir / part).is_dir():
                 (maildir / part).mkdir(parents=True)
                 self._own(maildir, maildir / part, self.folder(user))
-        file = maildir / "tmp" / f"{time.time_ns()}.{next(_serial)}.test"
+        seconds, nanos = divmod(time.time_ns(), 10**9)
+        file = maildir / "tmp" / f"{seconds}.M{nanos // 1000:06}P{os.getpid()}Q{next(_serial)}.test"  # Dovecot's order
         file.write_bytes(raw)
         self._own(file)
         file.rename(maildir / "new" / file.name)
 
     def forget_uids(self, user: str, name: str = "INBOX") -> None:
-        """Make UIDVALIDITY change, as a restored or rebuilt mailbox does (F53)."""
-        for pattern in ("dovecot.index*", "dovecot-uidlist"):  # dovecot-uidvalidity stays, so that the next differs
-            for file in self.folder(user, name).glob(pattern):
-                file.unlink()
+        """Make UIDVALIDITY change, as a rebuilt mailbox does (F53); a session that is ending may undo it."""
+        before = self._uidvalidity(user, name)
+
+        def forgotten() -> bool:
+            for pattern in ("dovecot.index*", "dovecot-uidlist"):  # dovecot-uidvalidity stays: so the next one differs
+                for file in self.folder(user, name).glob(pattern):
+                    file.unlink(missing_ok=True)
+            return self._uidvalidity(user, name) != before
+
+        wait_until(forgotten, "another UIDVALIDITY")
+
+    def _uidvalidity(self, user: str, name: str) -> object:
+        with self.client(user) as client:
+            client.select(name, readonly=True)
+            return client.response("UIDVALIDITY")[1]
 
     def client(self, user: str) -> imaplib.IMAP4:
         """A second client: the phone that reads, flags and moves mail behind our back."""

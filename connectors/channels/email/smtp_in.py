@@ -1,0 +1,237 @@
+"""Taking mail from a mail server by SMTP (RFC 5321) or LMTP (RFC 2033).
+
+250 is said only when the journal holds the mail; whatever goes wrong before is 451, and the sender comes again.
+aiosmtpd speaks the protocol; only DATA is our own: its loop works line by line, which lets one mail of short lines
+stop the whole process for seconds, and at LMTP it gives one answer where each recipient needs one.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from aiosmtpd.lmtp import LMTP
+from aiosmtpd.smtp import SMTP
+
+from connectors.channels.email.keys import delivery_key
+from connectors.channels.email.settings import EmailSettings, Listen
+from plugins import Busy, Envelope, HubPort, LeaseLost
+
+log = logging.getLogger(__name__)
+
+RECIPIENTS = 100
+"""Of one mail: RFC 5321 §4.5.3.1.8 asks for as many."""
+TIMEOUT = 300.0
+"""Seconds between two commands, and for a whole DATA (RFC 5321 §4.5.3.2.7)."""
+BUFFER = 64 * 1024
+_END = b"\r\n.\r\n"
+_FACT = 1000
+
+
+async def listen(hub: HubPort, settings: EmailSettings) -> None:
+    """Listen until cancelled.
+
+    Raises:
+        LeaseLost: another node runs this instance now.
+        OSError: the port is taken, or the certificate can't be read.
+    """
+    assert settings.listen
+    gate = Gate(hub, settings, settings.listen)
+    server = await asyncio.get_running_loop().create_server(gate.protocol, settings.listen.host, settings.listen.port)
+    gate.port = server.sockets[0].getsockname()[1]
+    hub.alive()
+    try:
+        await gate.lost
+    finally:
+        server.close()
+        await gate.close()
+
+
+def server_context(settings: Listen) -> ssl.SSLContext | None:
+    """For STARTTLS, if a certificate is set."""
+    if not settings.cert_file:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.cert_file, settings.key_file)
+    return context
+
+
+class Gate:
+    """Who may hand in what; aiosmtpd calls the `handle_` methods."""
+
+    port = 0
+
+    def __init__(self, hub: HubPort, settings: EmailSettings, listen: Listen) -> None:
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.sessions: set[_Conversation] = set()
+        self.hostname = settings.domain
+        self._hub, self._settings, self._listen = hub, settings, listen
+        self._tls = server_context(listen)
+        accept = listen.accept or (settings.address, *settings.aliases)
+        self._accept = frozenset(entry.lower() for entry in accept)
+
+    def protocol(self) -> asyncio.Protocol:
+        """One conversation; beyond the limit, one line (memory is bounded by `connections` mails)."""
+        if len(self.sessions) >= self._listen.connections:
+            return _TooMany()
+        kind = _Lmtp if self._listen.protocol == "lmtp" else _Conversation
+        return kind(self, self._settings.max_bytes, self._tls, require_starttls=self._listen.require_tls)
+
+    async def close(self) -> None:
+        """Cut all conversations: who has no 250 yet comes again."""
+        sessions = list(self.sessions)
+        for session in sessions:
+            session.cut()
+        await asyncio.gather(*(session.ended for session in sessions))
+
+    async def handle_RCPT(  # noqa: N802  aiosmtpd's word
+        self, _server: SMTP, _session: Any, envelope: Any, address: str, _options: Sequence[str]
+    ) -> str:
+        """Ours, or nobody's: we relay for no one."""
+        if len(envelope.rcpt_tos) >= RECIPIENTS:
+            return "452 4.5.3 Too many recipients"
+        local, _, domain = address.lower().rpartition("@")
+        names = {f"{local}@{domain}", f"{local.partition('+')[0]}@{domain}", f"@{domain}"}
+        if not names & self._accept:
+            return "550 5.1.1 No such mailbox here"
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 OK"
+
+    async def handle_exception(self, error: Exception) -> str:
+        """A bug of ours is no reason for the sender to give up."""
+        log.error("smtp conversation failed", exc_info=error)
+        return "451 4.3.0 Try again later"
+
+    async def take(self, session: Any, envelope: Any, raw: bytes) -> str:
+        """Journal one mail; the answer for the sender."""
+        # Digests of large mails take their time, off the loop.
+        key, fingerprint = await asyncio.to_thread(delivery_key, raw)
+        facts = {
+            "source": self._listen.protocol,
+            "mail_from": _clean(envelope.mail_from),
+            "rcpt": _clean(" ".join(envelope.rcpt_tos)),
+            "peer": _clean(str((session.peer or ("",))[0])),
+        }
+        mail = Envelope(key=key, fingerprint=fingerprint, raw=raw, at=self._hub.clock.now(), facts=facts)
+        try:
+            received = await self._hub.receive(mail, wait=False)
+        except Busy:
+            return "451 4.3.2 Busy, try again later"
+        except LeaseLost as error:
+            if not self.lost.done():
+                self.lost.set_exception(error)
+            return "451 4.3.2 Moving, try again later"
+        self._hub.alive()
+        return f"250 2.6.0 Recorded as {received[0].id}"
+
+
+def _clean(text: str) -> str:
+    """A fact is plain text of bounded length; aiosmtpd decodes with surrogate escapes."""
+    return text.encode("utf-8", "replace").decode()[:_FACT]
+
+
+class _TooMany(asyncio.Protocol):
+    """The answer to one connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(b"421 4.3.2 Too many connections, try again later\r\n")
+        transport.close()
+
+
+class _Conversation(SMTP):
+    """One connection."""
+
+    line_length_limit = BUFFER
+
+    def __init__(self, gate: Gate, size: int, tls: ssl.SSLContext | None, *, require_starttls: bool) -> None:
+        # aiosmtpd shares this table among all connections, where every EHLO raises its limits.
+        self.command_size_limits = defaultdict(lambda: self.command_size_limit)
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._gate, self._size = gate, size
+        super().__init__(
+            gate,
+            data_size_limit=size,
+            enable_SMTPUTF8=True,
+            hostname=gate.hostname,  # else looked up in the DNS, blocking, for each connection
+            ident="Trunkline",
+            tls_context=tls,
+            require_starttls=require_starttls,
+            timeout=TIMEOUT,
+            auth_exclude_mechanism=("LOGIN", "PLAIN"),
+            loop=asyncio.get_running_loop(),
+        )
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self not in self._gate.sessions:  # STARTTLS makes the connection a second time
+            self._gate.sessions.add(self)
+            assert self._handler_coroutine is not None
+            self._handler_coroutine.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._gate.sessions.discard(self)
+        self.ended.set_result(None)
+        if not task.cancelled() and task.exception():
+            log.debug("smtp conversation broke off", exc_info=task.exception())
+
+    def cut(self) -> None:
+        """Close without a word."""
+        if isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.abort()
+
+    def replies(self, status: str) -> str:
+        """What one mail is answered with: at LMTP one line for each recipient (RFC 2033 §4.2)."""
+        assert self.envelope is not None
+        return "\r\n".join([status] * (len(self.envelope.rcpt_tos) if isinstance(self, LMTP) else 1))
+
+    async def smtp_DATA(self, arg: str | None) -> None:  # noqa: N802  aiosmtpd's word
+        """Take one mail.
+
+        Only CR LF . CR LF ends it, so that nothing is smuggled behind a bare LF; and a sender that doesn't wait for
+        354 is refused, as no client may go on before it (RFC 2920 §3.1).
+        """
+        if await self.check_helo_needed():
+            return
+        assert self.envelope is not None
+        assert self.transport is not None
+        if not self.envelope.rcpt_tos or arg:
+            await self.push("501 5.5.4 Syntax: DATA" if arg else "503 5.5.1 Error: need RCPT command")
+            return
+        if self._reader._buffer:  # type: ignore[attr-defined]  # noqa: SLF001  asyncio has no word for it
+            await self.push("503 5.5.0 Error: wait for 354")
+            self.transport.close()
+            return
+        self._reader.feed_data(b"\r\n")  # so that a lone dot in the very first line ends the mail too
+        await self.push("354 End data with <CR><LF>.<CR><LF>")
+        raw = await self._body()
+        envelope = self.envelope
+        status = "552 5.3.4 Error: too much mail data"
+        if raw is not None:
+            status = await self._gate.take(self.session, envelope, raw)
+        await self.push(self.replies(status))
+        self.envelope = self._create_envelope()
+
+    async def _body(self) -> bytes | None:
+        """Bytes up to the end mark; None if they are too many, of which no more than the limit are held."""
+        body = bytearray()
+        while True:
+            try:
+                piece, last = await self._reader.readuntil(_END), True
+            except asyncio.LimitOverrunError as over:  # no mark yet: what certainly is none of it
+                piece, last = await self._reader.readexactly(over.consumed), False
+            if len(body) <= self._size:
+                body += piece
+            if last:
+                break
+        if len(body) > self._size + len(_END):
+            return None
+        # Two bytes in front are ours, and ".\r\n" closes; a line's first dot was doubled (RFC 5321 §4.5.2).
+        return bytes(body[:-3].replace(b"\r\n.", b"\r\n")[2:])
+
+
+class _Lmtp(_Conversation, LMTP):
+    """The same, greeted by LHLO."""
