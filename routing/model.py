@@ -139,6 +139,7 @@ class Mention(Struct, frozen=True, kw_only=True):
     kind: str
     """`target`, `team`, `service`, `value_stream`, `instance`."""
     name: str
+    """As the file has it; an instance folded (`routing.fold`), as conditions compare it."""
     file: str
     """With the line, as `Problem.file` has it: `rules.toml:12`."""
     key: str
