@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from connectors.channels.webhook import WebhookConnector
@@ -234,3 +236,19 @@ def test_instance_without_an_address_refuses_to_answer():
 def test_forged_signature_is_not_authentic(hook):
     with pytest.raises(NotAuthentic):
         hook.verify(signed(FULL, secret=KEYS["OUT"]))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from([*FULL, "value"]), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON, st.sampled_from([*FULL]))
+def test_any_json_is_read_or_parked(value, name):
+    hook = TestWebhook().make()
+    for body in (value, {**FULL, name: value}):
+        items = parse(hook, body)
+        assert items
+        assert msgspec.msgpack.encode(items)

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
 from plugins.model import Secret
@@ -190,3 +192,16 @@ def test_settings_are_described_in_words():
     assert (rows["server.port"].type, rows["server.port"].default) == ("a whole number from 1 to 65535", "993")
     assert (rows["password"].default, rows["wait"].default, rows["mode"].default) == ("required", "unset", '"idle"')
     assert rows["server.host"].description == "Name of the mail server."
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.datetimes() | st.just("env:PASSWORD")
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["server", "password", "keys", "folders", "mode", "wait", "labels", "x"]), VALUES)
+)
+def test_any_table_gives_settings_or_problems_and_never_raises(table):
+    settings, problems = load(table)
+    assert (settings is None) == bool(problems)
+    assert "canary" not in "".join(map(str, problems))
