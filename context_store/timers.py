@@ -1,0 +1,55 @@
+"""Time-outs of the business kind (SLA, reminders, silence): rows, so that they survive restarts."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from sqlalchemy import Connection, select, text, update
+
+from context_store import bulk
+from context_store.tables import timers
+
+
+class Timer(Struct, frozen=True):
+    """What is to happen to a subject, and when (UTC milliseconds). `body` is JSON."""
+
+    id: int
+    kind: str
+    subject_id: int
+    due_at: int
+    body: str = "{}"
+
+
+def add_timers(conn: Connection, new: Sequence[Timer]) -> None:
+    """In the transaction that makes them necessary."""
+    columns = ("id", "kind", "subject_id", "due_at", "state", "body")
+    bulk.insert(conn, timers, columns, [(t.id, t.kind, t.subject_id, t.due_at, "waiting", t.body) for t in new])
+
+
+def due_timers(conn: Connection, now: int, limit: int = 100) -> tuple[Timer, ...]:
+    """The oldest first. On PostgreSQL, in a write transaction, another node skips those that this one took."""
+    statement = (
+        select(timers.c.id, timers.c.kind, timers.c.subject_id, timers.c.due_at, timers.c.body)
+        .where(text("state = 'waiting'"), timers.c.due_at <= now)
+        .order_by(timers.c.due_at, timers.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return tuple(Timer(*row) for row in conn.execute(statement))
+
+
+def settle_timers(conn: Connection, ids: Sequence[int]) -> int:
+    """They have fired; returns how many were still waiting."""
+    waiting = (timers.c.id.in_(ids), timers.c.state == "waiting")
+    return conn.execute(update(timers).where(*waiting).values(state="done")).rowcount
+
+
+def cancel_timers(conn: Connection, subject_id: int, kind: str) -> int:
+    """What they waited for has come; returns how many were still waiting."""
+    waiting = (timers.c.subject_id == subject_id, timers.c.kind == kind, timers.c.state == "waiting")
+    return conn.execute(update(timers).where(*waiting).values(state="cancelled")).rowcount
+
+
+def next_due(conn: Connection) -> int | None:
+    """When the next timer fires."""
+    due = select(timers.c.due_at).where(text("state = 'waiting'")).order_by(timers.c.due_at).limit(1)
+    return conn.scalar(due)
