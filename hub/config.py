@@ -96,12 +96,7 @@ class Config(Struct, frozen=True, kw_only=True):
     @property
     def heads(self) -> Path:
         """Where the sealer publishes each head of the audit chain: a file that a log collector can follow."""
-        return self.data / "audit-heads"
-
-    @property
-    def signing_keys(self) -> Path:
-        """The installation's keys; whoever has them can join queries."""
-        return self.data / "keys"
+        return self.data / "audit-heads.jsonl"
 
 
 def config_path(given: Path | None = None, environ: Mapping[str, str] = ENVIRON) -> Path:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from context_store import reader
 from hub.cli.common import Absent, CommandError, Common, Unreachable
 from hub.config import Config, Place, config_path, load_config, load_place
+from plugins import TrunklineError
 
 SOCKET_SECONDS = 60.0
 
@@ -55,16 +56,18 @@ def perform(common: Common, name: str, **given: Any) -> Any:
             pass  # left behind by a process that was killed
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unreachable(
-                f"the hub did not answer: {error or type(error).__name__}; was it done? look first"
+                f"the hub did not answer ({type(error).__name__} {error}): look whether it was done"
             ) from error
     return asyncio.run(_run_here(load(common), name, actor, given))
 
 
 async def _ask(socket: Path, name: str, given: dict[str, Any]) -> Any:
     timeout = aiohttp.ClientTimeout(total=SOCKET_SECONDS)
-    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)), timeout=timeout) as session:
-        async with session.post(f"http://hub/ops/{name}", data=msgspec.json.encode(given)) as response:
-            answer = msgspec.json.decode(await response.read(), type=dict[str, Any])
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)), timeout=timeout) as session,
+        session.post(f"http://hub/ops/{name}", data=msgspec.json.encode(given)) as response,
+    ):
+        answer = msgspec.json.decode(await response.read(), type=dict[str, Any])
     problem = answer.get("problem")
     if problem is None:
         return answer.get("result")
@@ -75,12 +78,16 @@ async def _ask(socket: Path, name: str, given: dict[str, Any]) -> Any:
 
 async def _run_here(config: Config, name: str, actor: str, given: dict[str, Any]) -> Any:
     """With a store of our own: nobody serves it here, or it is PostgreSQL, where many may write."""
+    from hub import app, operations  # noqa: PLC0415  # whoever only reads must not load the whole hub
+
     hub = app.build(config)
-    async with hub.opened():
-        try:
-            result = await getattr(operations, name)(hub, actor, **given)
-        except LookupError as error:
-            raise Absent(str(error.args[0] if error.args else error)) from error
-        except (ValueError, TrunklineError) as error:
-            raise CommandError(str(error)) from error
+    await hub.open()
+    try:
+        result = await getattr(operations, name)(hub, actor, **given)
+    except LookupError as error:
+        raise Absent(str(error.args[0] if error.args else error)) from error
+    except (ValueError, TrunklineError) as error:
+        raise CommandError(str(error)) from error
+    finally:
+        await hub.close()
     return msgspec.to_builtins(result, enc_hook=str)

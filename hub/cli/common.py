@@ -16,13 +16,13 @@ class CommandError(Exception):
     code: ClassVar[int] = UNWELL
 
 
-class Absent(CommandError):
+class Absent(CommandError):  # noqa: N818  # how the command ends
     """There is no such query, user or envelope."""
 
     code: ClassVar[int] = ABSENT
 
 
-class Unreachable(CommandError):
+class Unreachable(CommandError):  # noqa: N818  # the same
     """The hub can't be asked, or it refused."""
 
     code: ClassVar[int] = AWAY

@@ -29,11 +29,12 @@ def init(
     """
     if common.config is not None:
         raise CommandError(f"init writes {DEFAULT_FILE} into a folder: name the folder")
-    rows = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (DEFAULT_FILE, "rules.toml"):
-            rows.append((str(folder / name), _write(folder / name, (TEMPLATES / name).read_bytes(), 0o644)))
+        rows = [
+            (str(folder / name), _write(folder / name, (TEMPLATES / name).read_bytes(), 0o644))
+            for name in (DEFAULT_FILE, "rules.toml")
+        ]
         file = folder / DEFAULT_FILE
         for secret in _missing(file):
             secret.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -25,7 +25,7 @@ def queries(rows: Iterable[QueryRow]) -> None:
                 when(row.updated_at),
             )
             for row in rows
-        ),  # fmt: skip
+        ),
         wide="subject",
     )
 
@@ -74,6 +74,6 @@ def outbox(rows: Iterable[OutboxView]) -> None:
                 when(row.settled_at or row.due_at),
             )
             for row in rows
-        ),  # fmt: skip
+        ),
         wide="cause",
     )

@@ -1,7 +1,7 @@
 """`trunkline parked …` and `trunkline reprocess`: what needs a person, and doing things again."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 from sqlalchemy import Connection
@@ -12,8 +12,6 @@ from context_store.references import envelope_of
 from hub.cli.access import perform, reading
 from hub.cli.common import DEFAULT, WELL, Absent, CommandError, Common
 from hub.cli.output import as_json, err, say, size, table, visible, when
-
-PAGE = 500
 
 
 def list_(
@@ -81,27 +79,23 @@ def show(
 def release(
     *items: Annotated[str, Parameter(help="Ids from `parked list`, or receipt numbers.")],
     all_: Annotated[bool, Parameter(name="all", help="Everything that is parked.", negative="")] = False,
-    only: Annotated[Literal["envelopes", "work", ""], Parameter(help="With --all: these alone.")] = "",
     common: Common = DEFAULT,
 ) -> int:
     """Try parked envelopes or work again.
 
     trunkline parked release 1234567890123456789
-    trunkline parked release --all --only envelopes
+    trunkline parked release --all
     """
     if bool(items) == all_:
         raise CommandError("name ids, or --all")
-    with reading(common) as conn:
-        ids = _all(conn, only) if all_ else [_found_id(conn, item) for item in items]
-    done = 0
-    with err.status(f"Releasing {len(ids)}"):
-        for at in range(0, len(ids), PAGE):
-            perform(common, "release", ids=ids[at : at + PAGE])
-            done += len(ids[at : at + PAGE])
+    ids = None if all_ else [_number(item) for item in items]
+    with err.status("Releasing"):
+        done = perform(common, "release", ids=ids)
     if common.json:
-        as_json({"released": ids})
+        as_json(done)
     else:
-        say(f"Released {done}. `trunkline parked list` shows what is parked again.", style="green")
+        say(f"Released {done['envelopes']} envelopes, {done['outbox']} pieces of work. "
+            "`trunkline parked list` shows what is parked again.", style="green")  # fmt: skip
     return WELL
 
 
@@ -127,9 +121,9 @@ def reprocess(
     with err.status("Reprocessing"):
         done = perform(common, "reprocess", **given)
     if common.json:
-        as_json({"reprocessed": done})
+        as_json(done)
     else:
-        say(f"Reprocessing {len(done) if isinstance(done, list) else done} envelopes.", style="green")
+        say(", ".join(f"{name}: {count}" for name, count in done.items()), style="green")
     return WELL
 
 
@@ -150,27 +144,3 @@ def _find(conn: Connection, number: int) -> ParkedEnvelope | ParkedWork:
         if work.work.id == number:
             return work
     raise Absent(f"nothing parked has the id {number}")
-
-
-def _found_id(conn: Connection, item: str) -> int:
-    number = _number(item)
-    _find(conn, number)
-    return number
-
-
-def _all(conn: Connection, only: str) -> list[int]:
-    ids, before = list[int](), None
-    while only != "work":
-        page = evidence.parked_envelopes(conn, before=before, limit=PAGE)
-        ids += [each.id for each in page]
-        if len(page) < PAGE:
-            break
-        before = page[-1].id
-    before = None
-    while only != "envelopes":
-        rows = evidence.parked_work(conn, before=before, limit=PAGE)
-        ids += [each.work.id for each in rows]
-        if len(rows) < PAGE:
-            break
-        before = rows[-1].work.id
-    return ids

@@ -127,6 +127,6 @@ that two programs share); all others you provide.
 
 | Variable of the environment | Meaning |
 |---|---|
-| `TRUNKLINE_CONFIG` | the configuration file, where `--config` is not given; default `plugins.toml` in the working folder |
+| `TRUNKLINE_CONFIG` | the configuration file, unless `--config` names it; else `plugins.toml` in the working folder |
 | `TRUNKLINE_STORE` | the store's address; wins over `store` in the file, and keeps a database password out of it |
 """

@@ -80,7 +80,7 @@ def reply(
     to_message: Annotated[
         int | None, Parameter(help="Answer this message, by its id in --json; else the newest.")
     ] = None,
-    private: Annotated[bool, Parameter(help="Never where others can read it.", negative="")] = False,
+    internal: Annotated[bool, Parameter(help="A note that only agents see.", negative="")] = False,
     yes: Annotated[
         bool, Parameter(help="Send without asking; needed where there is no terminal.", negative="")
     ] = False,
@@ -97,16 +97,20 @@ def reply(
     name = _canonical(reference)
     with reading(common) as conn:
         _view(conn, name)
-    who = perform(common, "recipient", reference=name, to_message=to_message)
-    if not common.json:
-        say(visible(f"To {_recipient(who)}"))
-    if not yes and not _agreed():
-        raise CommandError("nothing was sent: add --yes")
-    done = perform(common, "reply", query=name, text=words, public=not private, to_message=to_message)
+    if internal:
+        done = perform(common, "note", reference=name, text=words)
+        who = None
+    else:
+        who = perform(common, "recipient", reference=name, to_message=to_message)
+        if not common.json:
+            say(visible(f"To {_recipient(who)}"))
+        if not yes and not _agreed():
+            raise CommandError("nothing was sent: add --yes")
+        done = perform(common, "reply", query=name, text=words, to_message=to_message)
     if common.json:
         as_json({"recipient": who, "result": done})
     else:
-        say("Queued. `trunkline query show` tells what became of it.", style="green")
+        say("Noted." if internal else "Queued. `trunkline query show` tells what became of it.", style="green")
     return WELL
 
 

@@ -22,8 +22,8 @@ def build(version: str) -> App:
     groups = {name: App(name=name, help=text, help_format="plaintext") for name, text in GROUPS.items()}
     for group in groups.values():
         app.command(group)
-    for group, name, where, text in COMMANDS:
-        (groups[group] if group else app).command(where, name=name, help=text, help_format="plaintext")
+    for parent, name, where, text in COMMANDS:
+        groups.get(parent, app).command(where, name=name, help=text, help_format="plaintext")
     return app
 
 

@@ -1,26 +1,45 @@
 """`trunkline serve`: run the hub until it is told to stop."""
 
 import asyncio
+import logging
 import signal
 import sys
+from collections.abc import Callable, Coroutine
 
+import structlog
 import uvloop
 
+from context_store import alarms
+from context_store.times import to_millis
+from hub import __version__
 from hub.app import Hub, build
 from hub.cli.access import load
-from hub.cli.common import AWAY, DEFAULT, WELL, Common
-from hub.cli.output import complain, say
+from hub.cli.common import AWAY, DEFAULT, WELL, Common, Unreachable
+from hub.cli.output import complain, say, table, visible
+from hub.config import load_config
+from hub.instances import Instance
+from hub.web.auth import administrator_link
+from plugins import BadConfig
+
+log = structlog.get_logger("trunkline.serve")
+ALARM = "configuration"
 
 
 def serve(*, common: Common = DEFAULT) -> int:
-    """Run the hub. SIGTERM or Ctrl-C: finish what is begun, then end; a second time: end now. SIGHUP: reload.
+    """Run the hub.
+
+    SIGTERM or Ctrl-C: finish what is begun, then end; a second time: end now.
+    SIGHUP: take the rules as they are now, and test the configuration.
 
     trunkline serve
     trunkline serve --config /etc/trunkline/plugins.toml --json     log as JSON
     """
     config = load(common)
     _log(as_json=common.json or not sys.stderr.isatty())
-    return uvloop.run(_serve(build(config)))
+    try:
+        return uvloop.run(_serve(build(config)))
+    except OSError as error:
+        raise Unreachable(f"can't listen or write: {error}") from error
 
 
 async def _serve(hub: Hub) -> int:
@@ -32,29 +51,115 @@ async def _serve(hub: Hub) -> int:
 
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, asked)
-    reloads = set[asyncio.Task[None]]()
-
-    def reload() -> None:
-        task = loop.create_task(hub.reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
+    # From the first moment on: SIGHUP would end the process otherwise.
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
     await hub.start()
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGHUP, _task(lambda: _reload(hub)))
     await _greet(hub)
-    broken = loop.create_task(hub.failed.wait())
-    asked_to = loop.create_task(stop.wait())
-    await asyncio.wait({broken, asked_to}, return_when=asyncio.FIRST_COMPLETED)
-    if broken.done():
-        complain("The store failed: the hub ends, so that its supervisor can start it anew.")
+    await _first(hub.broken, stop)
+    if hub.broken.is_set():
+        complain("The store failed: the hub ends, so that its supervisor starts it anew.")
     else:
         say("Finishing what is begun; once more to end now.")
-        draining, at_once = loop.create_task(hub.drain()), loop.create_task(now.wait())
-        await asyncio.wait({draining, at_once}, return_when=asyncio.FIRST_COMPLETED)
+        drained = asyncio.Event()
+        draining = asyncio.create_task(_then(hub.drain(), drained))
+        await _first(drained, now)
         draining.cancel()
-        at_once.cancel()
-    for task in (broken, asked_to):
-        task.cancel()
-    code = AWAY if broken.done() and not broken.cancelled() else WELL
     await hub.stop()
-    return code
+    return AWAY if hub.broken.is_set() else WELL
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Return when one of them is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+async def _then(work: Coroutine[None, None, None], done: asyncio.Event) -> None:
+    try:
+        await work
+    finally:
+        done.set()
+
+
+def _task(make: Callable[[], Coroutine[None, None, None]]) -> Callable[[], None]:
+    """A signal handler that runs a coroutine, and holds it until it is done."""
+    running = set[asyncio.Task[None]]()
+
+    def start() -> None:
+        task = asyncio.create_task(make())
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    return start
+
+
+async def _reload(hub: Hub) -> None:
+    """Rules are taken at once; a changed plugins.toml is tested now and in force from the next start on (R14)."""
+    now = to_millis(hub.clock.now())
+    try:
+        await asyncio.to_thread(load_config, hub.config.file, plugins=hub.plugins)
+    except BadConfig as error:
+        log.warning("configuration.refused", problems=[str(problem) for problem in error.problems])
+        await hub.store.write(alarms.raise_, ALARM, f"plugins.toml would not start: {error}"[:4000], now)
+    else:
+        await hub.store.write(alarms.clear, ALARM, now)
+    await hub.rules.reload()
+
+
+async def _greet(hub: Hub) -> None:
+    """What listens where; and, until somebody can log in, the way to do so."""
+    url = hub.config.public_url or hub.sockets[0]
+    rows = [("console", f"{url}/console", "")]
+    for one in hub.instances.values():
+        rows += [(one.id, where, one.name) for where in _doors(one, url)]
+        if one.broken:
+            rows.append((one.id, "broken", one.broken))
+    table(("", "where", ""), rows, title=f"Trunkline {__version__} serves {visible(hub.config.name)}")
+    link = await administrator_link(hub.store, url)
+    if link is not None:
+        say("Set the administrator's password here (works once, for a day); the login is admin:")
+        say(visible(f"  {link}"), style="bold")
+    sys.stdout.flush()
+
+
+def _doors(one: Instance, url: str) -> list[str]:
+    """Where its messages come in."""
+    if one.kind == "portal" and one.connector is not None:
+        return [f"{url}/portal"]
+    doors = [f"{url}/in/{one.id}/"] if one.has("webhook") else []
+    settings = one.configured.settings
+    listen, imap = getattr(settings, "listen", None), getattr(settings, "imap", None)
+    if one.has("runner") and listen is not None:
+        doors.append(f"{listen.protocol}://{listen.host}:{listen.port}")
+    if one.has("runner") and imap is not None:
+        doors.append(f"reads {imap.user} at {imap.host}")
+    return doors
+
+
+def _log(*, as_json: bool) -> None:
+    """Events with fields on standard error: lines for people at a terminal, JSON for collectors."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    if as_json:
+        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )

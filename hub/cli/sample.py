@@ -1,0 +1,224 @@
+"""`trunkline sample`: real traffic over the real protocols, and what became of each message.
+
+Every run writes from addresses of its own (`…@sample.trunkline.test`), so that its messages are found again and no
+limit on acknowledgements stands between two runs.
+"""
+
+import asyncio
+import secrets
+import smtplib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from typing import Any
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Connection
+
+from context_store import directory, evidence, reader, views
+from context_store.shapes import QueryView
+from hub.cli.access import load
+from hub.cli.common import DEFAULT, UNWELL, WELL, CommandError, Common, Unreachable
+from hub.cli.output import as_json, err, table
+from hub.config import Config, listen_address
+from plugins import standard_sign
+from plugins.instances import Configured
+
+DOMAIN = "sample.trunkline.test"
+PATIENCE = 60.0
+LOOK = 0.25
+SETTLED = frozenset({"done", "parked", "cancelled", "uncertain"})
+
+
+class Became(Struct, kw_only=True):
+    """One message of the sample, and what is known of it."""
+
+    instance: str
+    over: str
+    sender: str
+    subject: str
+    answer: str = ""
+    """What the door said."""
+    receipt: str = ""
+    reference: str = ""
+    triage: str = ""
+    acknowledgement: str = ""
+
+
+def sample(*, common: Common = DEFAULT) -> int:
+    """Send sample traffic to the running hub and show what became of it.
+
+    trunkline sample
+
+    A mail by SMTP to each mailbox that listens, a form to each portal, a signed message to each webhook.
+    """
+    config = load(common)
+    mark = secrets.token_hex(3)
+    sent = asyncio.run(_send(config, mark))
+    if not sent:
+        raise CommandError("no instance takes mail by SMTP, forms or signed messages: see trunkline plugins list")
+    with err.status("Waiting for what becomes of them") as status:
+        end = time.monotonic() + PATIENCE
+        waiting = sent
+        while waiting and time.monotonic() < end:
+            waiting = [each for each in waiting if not _look(config, each)]
+            status.update(f"Waiting for what becomes of them: {len(waiting)} to go")
+            time.sleep(LOOK)
+    if common.json:
+        as_json(sent)
+    else:
+        table(
+            ("instance", "sent by", "subject", "answer", "receipt", "query", "triage", "acknowledgement"),
+            (
+                (e.instance, e.over, e.subject, e.answer, e.receipt, e.reference, e.triage, e.acknowledgement)
+                for e in sent
+            ),
+        )
+    return WELL if all(each.reference for each in sent) else UNWELL
+
+
+# ---- sending ---------------------------------------------------------------------------------------
+
+
+async def _send(config: Config, mark: str) -> list[Became]:
+    ways: dict[str, Callable[[Config, Configured, str], Awaitable[Sequence[Became]]]] = {
+        "email": _mails,
+        "portal": _form,
+        "webhook": _signed,
+    }
+    sent: list[Became] = []
+    for one in config.instances:
+        way = ways.get(one.instance.kind)
+        if way is None or one.broken or not one.instance.enabled:
+            continue
+        try:
+            sent += await way(config, one, mark)
+        except (OSError, aiohttp.ClientError, smtplib.SMTPException) as error:
+            raise Unreachable(f"instance {one.id} does not answer ({error}): does `trunkline serve` run?") from error
+    return sent
+
+
+async def _mails(_: Config, one: Configured, mark: str) -> Sequence[Became]:
+    """Two mails, the second one automatic: it is recorded and never answered."""
+    listen = one.settings.listen
+    if listen is None or listen.protocol != "smtp":
+        return []
+    mails = [_mail(one.settings.address, f"ann.{mark}", "VPN down", "AnyConnect fails since 8, for all of us.")]
+    away = _mail(one.settings.address, f"otto.{mark}", "Out of office", "I am back on Monday.")
+    away["Auto-Submitted"] = "auto-replied"
+    return [await asyncio.to_thread(_submit, one, listen, mail) for mail in (*mails, away)]
+
+
+def _mail(to: str, local: str, subject: str, text: str) -> EmailMessage:
+    mail = EmailMessage()
+    mail["From"] = f"{local.partition('.')[0].title()} Sample <{local}@{DOMAIN}>"
+    mail["To"] = to
+    mail["Subject"] = subject
+    mail["Date"] = datetime.now(UTC)
+    mail["Message-ID"] = f"<{secrets.token_hex(8)}@{DOMAIN}>"
+    mail.set_content(text)
+    return mail
+
+
+def _submit(one: Configured, listen: Any, mail: EmailMessage) -> Became:
+    sender = str(mail["From"]).partition("<")[2].rstrip(">")
+    with smtplib.SMTP(listen.host, listen.port, timeout=30) as server:
+        server.ehlo()
+        server.mail(sender)
+        server.rcpt(one.settings.address)
+        code, words = server.data(mail.as_bytes())
+    answer = f"{code} {words.decode('ascii', 'replace')}"
+    return Became(instance=one.id, over="SMTP", sender=sender, subject=str(mail["Subject"]), answer=answer)
+
+
+def _url(config: Config, path: str) -> str:
+    """By the listening address: what stands before the hub in public may not be reachable from here."""
+    host, port = listen_address(config.listen)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
+    return f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
+
+
+async def _form(config: Config, one: Configured, mark: str) -> Sequence[Became]:
+    sender, subject = f"bob.{mark}@{DOMAIN}", "Printer on the second floor"
+    form = aiohttp.FormData()
+    fields = {
+        "submission": secrets.token_urlsafe(18), "name": "Bob Sample", "email": sender, "subject": subject,
+        "message": "Paper jam again. A photo is attached.",
+    }  # fmt: skip
+    for name, value in fields.items():
+        form.add_field(name, value)
+    form.add_field("attachments", b"not really a photo", filename="jam.txt", content_type="text/plain")
+    async with aiohttp.ClientSession() as session:
+        url = _url(config, f"/in/{one.id}/")
+        async with session.post(url, data=form, allow_redirects=False) as response:
+            receipt = response.headers.get("Location", "").rpartition("/")[2]
+            return [
+                Became(
+                    instance=one.id, over="HTTP form", sender=sender, subject=subject, answer=str(response.status),
+                    receipt=receipt,
+                )
+            ]  # fmt: skip
+
+
+async def _signed(config: Config, one: Configured, mark: str) -> Sequence[Became]:
+    sender, subject = f"eve.{mark}@{DOMAIN}", "Forgot my password"
+    said = {
+        "sender": {"scheme": "email", "value": sender, "name": "Eve Sample"},
+        "subject": subject,
+        "text": "I am locked out of my account.",
+    }
+    body = msgspec.json.encode(said)
+    key = f"msg_{secrets.token_hex(12)}"
+    headers = standard_sign(one.settings.secrets[:1], key=key, at=datetime.now(UTC), body=body)
+    async with aiohttp.ClientSession() as session:
+        url = _url(config, f"/in/{one.id}/")
+        async with session.post(url, data=body, headers={**headers, "Content-Type": "application/json"}) as response:
+            return [
+                Became(
+                    instance=one.id, over="signed webhook", sender=sender, subject=subject,
+                    answer=f"{response.status} {(await response.text()).strip()}",
+                )
+            ]  # fmt: skip
+
+
+# ---- what became of them -----------------------------------------------------------------------------
+
+
+def _look(config: Config, each: Became) -> bool:
+    """Read what is recorded of it; True when nothing more is to come."""
+    with reader.reading(config.store) as conn:
+        view = _view(conn, each)
+    if view is None:
+        return False
+    row = view.query
+    each.reference = row.reference
+    by = msgspec.json.decode(view.decisions[-1].outcome).get("rules", []) if view.decisions else []
+    each.triage = " ".join(part for part in (row.priority, row.type, row.service, row.target) if part)
+    each.triage += f" (by {', '.join(by) or 'default'})"
+    deliveries = [work for work in view.outbox if work.kind == "delivery"]
+    if row.automatic:
+        each.acknowledgement = "none: automatic mail is never answered"
+        return True
+    if not deliveries:
+        return False
+    caught = _kept(config, {work.id for work in deliveries})
+    state = deliveries[-1].state
+    each.acknowledgement = "caught: read it in the console" if caught else state
+    return state in SETTLED
+
+
+def _kept(config: Config, ids: set[int]) -> bool:
+    """Was one of these kept in the house, because no server is configured?"""
+    with reader.reading(config.store) as conn:
+        return any(each.outbox_id in ids for each in evidence.caught(conn))
+
+
+def _view(conn: Connection, each: Became) -> QueryView | None:
+    user = directory.find_user(conn, "email", each.sender)
+    journey = views.show_user(conn, user, limit=1) if user is not None else None
+    if journey is None or not journey.queries:
+        return None
+    return views.show_query(conn, journey.queries[-1].id)
