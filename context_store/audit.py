@@ -172,3 +172,21 @@ def _head(previous: bytes, rows: Sequence[tuple[int, Row[Any]]]) -> bytes:
         for seq, row in rows
     ]
     return hash_key(previous, *leaves)
+
+
+class SealedEvent(Struct, frozen=True):
+    """An event as observers are shown it; `body` is JSON, None once erased."""
+
+    seq: int
+    kind: str
+    subject_id: int
+    at: int
+    body: str | None
+
+
+def sealed_events(conn: Connection, block: int) -> list[SealedEvent]:
+    """The events of a block, in order."""
+    first, last = conn.execute(select(seals.c.first_seq, seals.c.last_seq).where(seals.c.n == block)).one()
+    columns = (events.c.seq, events.c.kind, events.c.subject_id, events.c.at, events.c.body)
+    rows = conn.execute(select(*columns).where(events.c.seq.between(first, last)).order_by(events.c.seq))
+    return [SealedEvent(*row) for row in rows]

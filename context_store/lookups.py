@@ -196,6 +196,7 @@ _tokens = select(t.tokens.c.token_hash, t.tokens.c.kind, t.tokens.c.subject_id, 
     t.tokens.c.kind == "continue",
     t.tokens.c.expires_at > bindparam("now"),
     t.tokens.c.tries_left > 0,
+    t.tokens.c.used_at.is_(None),
 )
 _automatic = (
     select(_m.identity_id, func.count())

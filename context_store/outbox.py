@@ -219,3 +219,8 @@ def release(conn: Connection, ids: Sequence[int], now: int, horizon_at: int) -> 
         )
     )
     return int(result.rowcount)
+
+
+def parked_ids(conn: Connection) -> list[int]:
+    """Everything that waits for a person."""
+    return list(conn.scalars(select(_o.id).where(_o.state == "parked").order_by(_o.id)))

@@ -10,13 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Table, update
+from sqlalchemy import Connection, Table
 
 from context_store import bulk
 from context_store import tables as t
+from context_store.errors import StoreError
+from context_store.pending import Outcome, settle
+from context_store.people import relink
 
 
-class Stale(Exception):
+class Stale(StoreError):
     """Somebody else wrote what this batch leaned on: judge it again."""
 
 
@@ -57,11 +60,13 @@ class Batch:
     blobs: dict[bytes, tuple[int, bytes | None]] = field(default_factory=dict)
     """sha256 → (size, bytes; None if the file lies in the folder already)"""
     blob_refs: Counter[bytes] = field(default_factory=Counter)
+    large: dict[bytes, bytes] = field(default_factory=dict)
+    """sha256 → bytes of files to write before the transaction"""
     identities: dict[int, tuple[int, int | None]] = field(default_factory=dict)
     """id → (assurance, last_ack_at)"""
     barred: dict[int, str] = field(default_factory=dict)
-    joined_users: list[tuple[int, int]] = field(default_factory=list)
-    """(user that goes, user that stays): a link joined them; whose identities they are is repeated on the rows"""
+    relinked: set[int] = field(default_factory=set)
+    """Identities with a new link: whose they are is worked out again"""
     threads: dict[int, tuple[int, int, int, bytes]] = field(default_factory=dict)
     """id → (query_id, last_seq, last_at, reply_via)"""
     queries: dict[int, tuple[int, str, int | None]] = field(default_factory=dict)
@@ -74,10 +79,10 @@ class Batch:
     settled_items: list[tuple[int, str, str, int | None]] = field(default_factory=list)
     """(item, outcome, reason, message_id) of items that waited"""
     events: list[Any] = field(default_factory=list)
-    done: list[tuple[int, str]] = field(default_factory=list)
-    """(envelope, instance)"""
-    parked: list[tuple[int, str, str, str]] = field(default_factory=list)
-    """(envelope, instance, cause, trace)"""
+    done: list[int] = field(default_factory=list)
+    """Envelopes."""
+    parked: list[tuple[int, str, str]] = field(default_factory=list)
+    """(envelope, cause, trace)"""
 
     def insert(self, table: str, **values: Any) -> None:
         """One new row; what is left out takes the table's default."""
@@ -106,35 +111,10 @@ def record(conn: Connection, batch: Batch, add_events: Callable[[Connection, Seq
 
 def _settle(conn: Connection, batch: Batch) -> None:
     """First, because it takes the envelopes' row locks: two nodes can't both go on."""
-    rows = [(eid, "pending", "done", None, None, batch.now) for eid, _ in batch.done]
-    rows += [(eid, "pending", "parked", cause, trace, batch.now) for eid, _, cause, trace in batch.parked]
-    columns = ("id", "state", "state_", "cause", "trace", "settled_at")
-    if _settle_rows(conn, columns, rows) != len(rows):
+    outcomes = [Outcome(id=number, state="done") for number in batch.done]
+    outcomes += [Outcome(id=number, state="parked", cause=cause, trace=trace) for number, cause, trace in batch.parked]
+    if len(settle(conn, outcomes, batch.node, batch.now)) != len(outcomes):
         raise Stale("an envelope is no longer pending")
-    tallies: Counter[tuple[str, int, str]] = Counter()
-    for state, instances in (("done", [i for _, i in batch.done]), ("parked", [i for _, i, _, _ in batch.parked])):
-        for instance in instances:
-            tallies[instance, batch.node, state] += 1
-            tallies[instance, batch.node, "pending"] -= 1
-    bulk.add_up(
-        conn, t.tallies, ("instance", "node", "state", "n"), [(*key, n) for key, n in sorted(tallies.items())], keys=3
-    )
-
-
-def _settle_rows(conn: Connection, columns: Sequence[str], rows: bulk.Rows) -> int:
-    """`state` both finds the row and is set, which `bulk.update` can't say: two short statements of our own."""
-    if not rows:
-        return 0
-    driver: Any = conn.connection.driver_connection
-    if conn.dialect.name == "sqlite":
-        sql = "UPDATE envelopes SET state = ?3, cause = ?4, trace = ?5, settled_at = ?6 WHERE id = ?1 AND state = ?2"
-        return int(driver.executemany(sql, rows).rowcount)
-    sql = (
-        "UPDATE envelopes AS t SET state = v.state_, cause = v.cause, trace = v.trace, settled_at = v.settled_at "
-        "FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[]) "
-        f"AS v({', '.join(columns)}) WHERE t.id = v.id AND t.state = v.state"
-    )
-    return int(driver.execute(sql, [list(column) for column in zip(*rows, strict=True)]).rowcount)
 
 
 def _keep_blobs(conn: Connection, batch: Batch) -> None:
@@ -157,8 +137,8 @@ def _change(conn: Connection, batch: Batch) -> None:
         [(iid, *values) for iid, values in sorted(batch.identities.items())],
     )
     bulk.update(conn, t.identities, ("id", "barred"), sorted(batch.barred.items()))
-    for gone, stays in batch.joined_users:  # rare: a provider vouched for a second address
-        conn.execute(update(t.identities).where(t.identities.c.user_id == gone).values(user_id=stays))
+    if batch.relinked:  # rare: a provider vouched for a second address
+        relink(conn, batch.relinked)
     bulk.update(
         conn,
         t.threads,

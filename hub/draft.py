@@ -3,7 +3,6 @@
 Whatever is added is laid over what was read, so that the second message of a batch meets what the first one made.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -33,9 +32,16 @@ def as_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def address(identity: Identity) -> str:
+    """The value in canonical form: a mail domain's case means nothing, a local part's may (RFC 5321 §2.4)."""
+    local, at, domain = identity.value.rpartition("@")
+    value = f"{local}@{domain.lower()}" if identity.scheme == "email" and at else identity.value
+    return canonical(value.strip(), 1024)
+
+
 def identity_hash(identity: Identity) -> bytes:
     """The key of an identity."""
-    return hash_key(identity.scheme, identity.value)
+    return hash_key(identity.scheme, address(identity))
 
 
 def message_hash(instance: str, key: str) -> bytes:
@@ -73,7 +79,7 @@ class Draft:
                 message_id=message,
                 actor=actor,
                 at=self.now,
-                body=json.loads(as_json(body)),
+                body=body,
             )
         )
 
@@ -90,7 +96,7 @@ class Draft:
 
     def _new_identity(self, key: bytes, claim: Claim, organisation: tuple[int, str] | None) -> KnownIdentity:
         user = KnownUser(self.ids.next(), canonical(claim.name), organisation[1] if organisation else "")
-        value = canonical(claim.identity.value)
+        value = address(claim.identity)
         found = KnownIdentity(self.ids.next(), user.id, claim.identity.scheme, value, claim.assurance)
         self.batch.insert(
             "users", id=user.id, name=user.name, organisation_id=organisation and organisation[0], created_at=self.now

@@ -34,7 +34,9 @@ class Place:
     standing: str = ""
 
 
-def find_matter(draft: Draft, message: Message, sender: KnownIdentity, channel: str, instance: str, keys: Keys) -> Place:
+def find_matter(
+    draft: Draft, message: Message, sender: KnownIdentity, channel: str, instance: str, keys: Keys
+) -> Place:
     """The conversation that the message goes into, made if need be."""
     standing = "" if message.sender.assurance >= 1 else "claimed"
     for token in message.tokens:
@@ -53,7 +55,7 @@ def _by_token(
     draft: Draft, message: Message, token: str, sender: KnownIdentity, channel: str, instance: str, keys: Keys,
     standing: str,
 ) -> Place | None:  # fmt: skip
-    held = draft.known.tokens.get(hash_key("token", token))
+    held = draft.known.tokens.get(hash_key("continue", token))
     if held is not None and (named := draft.known.queries.get(held.query_id)):
         query = _conversation(draft, draft.root(named), named, sender, channel, instance, "token", {"kind": held.kind})
         return Place(query, False, standing)
@@ -119,7 +121,11 @@ def _new(
         sender, instance, channel, subject=message.subject[:500], state=state, automatic=bool(message.automatic),
         language=message.language[:35], closed_at=draft.now if message.automatic else None, last_in_at=draft.now,
     )  # fmt: skip
-    hints = {draft.root(draft.known.queries[m.query_id]).reference for key in message.replies_to for m in _named(draft, key, instance, keys)}
+    hints = {
+        draft.root(draft.known.queries[m.query_id]).reference
+        for key in message.replies_to
+        for m in _named(draft, key, instance, keys)
+    }
     if hints:
         draft.event("query.hint", query.id, "hub", {"may_follow": sorted(hints), "why": "named without proof"})
     return Place(query, True, standing)

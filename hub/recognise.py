@@ -65,11 +65,13 @@ def _link(draft: Draft, sender: KnownIdentity, other: KnownIdentity, claim: Clai
         "links", id=link, identity_id=sender.id, user_id=stays, assurance=1, evidence=as_json(evidence),
         author="hub", created_at=draft.now,
     )  # fmt: skip
-    draft.batch.joined_users.append((gone, stays))
+    draft.batch.relinked.add(sender.id)
     for identity in draft.known.by_id.values():
         if identity.user_id == gone:
             identity.user_id = stays
-    draft.event("user.linked", stays, "hub", {"identity": f"{sender.scheme}:{sender.value}", "link": str(link), **evidence})
+    draft.event(
+        "user.linked", stays, "hub", {"identity": f"{sender.scheme}:{sender.value}", "link": str(link), **evidence}
+    )
 
 
 def _suggest(draft: Draft, sender: KnownIdentity, known: KnownIdentity, claim: Claim) -> None:

@@ -10,15 +10,16 @@ import multiprocessing
 import resource
 import traceback
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
 from pebble import ProcessExpired, ProcessPool
 
-from context_store.journal import PendingEnvelope
+from context_store.pending import PendingEnvelope
 from context_store.times import from_millis
 from hub.config import ParseLimits
 from plugins import Envelope, Item, Skipped
@@ -53,10 +54,17 @@ class Recipe(Struct, frozen=True):
     memory_mb: int
 
 
+class Kept(Struct, frozen=True, kw_only=True):
+    """What the journal's `facts` column holds beside the raw bytes: with them all that `parse` gets to see."""
+
+    key: str
+    facts: Mapping[str, str] = {}
+
+
 def envelope_of(pending: PendingEnvelope) -> Envelope:
-    """The contract's envelope from the journal's row. The delivery key was hashed: parse sees what verify chose."""
-    facts: dict[str, str] = msgspec.json.decode(pending.facts)
-    return Envelope(key=str(pending.id), raw=pending.raw or b"", at=from_millis(pending.received_at), facts=facts)
+    """The contract's envelope, from the journal's row."""
+    kept = msgspec.json.decode(pending.facts, type=Kept)
+    return Envelope(key=kept.key, raw=pending.raw or b"", at=from_millis(pending.received_at), facts=kept.facts)
 
 
 def parse_one(connector: Any, envelope: Envelope) -> bytes:
@@ -126,7 +134,7 @@ class Parsers:
     async def stop(self) -> None:
         """Workers hold nothing that is not on disk: they are stopped, not awaited."""
         if self._pool is not None:
-            self._pool.stop()
+            self._pool.stop()  # type: ignore[no-untyped-call]
             await asyncio.to_thread(self._pool.join)
 
     async def parse(self, envelopes: Sequence[PendingEnvelope]) -> list[Parsed]:
@@ -157,7 +165,9 @@ class Parsers:
     def _here(self, envelope: PendingEnvelope) -> Parsed:
         connector = self._connectors.get(envelope.instance)
         if connector is None:
-            return Parsed(envelope, cause="instance_missing", trace="the instance is not configured, or its plugin broke")
+            return Parsed(
+                envelope, cause="instance_missing", trace="the instance is not configured, or its plugin broke"
+            )
         try:
             return Parsed(envelope, _decoder.decode(parse_one(connector, envelope_of(envelope))))
         except Exception as error:  # noqa: BLE001  # whatever a parser raises parks its envelope
@@ -168,7 +178,7 @@ class Parsers:
             parse_there, args=(envelope.instance, envelope_of(envelope)), timeout=self._limits.seconds
         )
         try:
-            return Parsed(envelope, _decoder.decode(await asyncio.wrap_future(future)))
+            return Parsed(envelope, _decoder.decode(await asyncio.wrap_future(cast("Future[Any]", future))))
         except FutureTimeout:
             text = f"no result within {self._limits.seconds:g} s; its worker was killed"
             return Parsed(envelope, cause="parse_timeout", trace=text, worker_lost=True)

@@ -65,6 +65,11 @@ class Plugins:
         """Take (plugin, observer) pairs, each of which is called alone."""
         self._observers = observers
 
+    @property
+    def observed(self) -> bool:
+        """Does anybody watch? If not, nothing is read for it."""
+        return bool(self._observers)
+
     def observe(self, event: Event) -> None:
         """Show a sealed event to every observer; one that raises is logged and harms nothing."""
         for name, observer in self._observers:

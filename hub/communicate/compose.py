@@ -68,4 +68,3 @@ def compose(
     lane = lane_of("out", where.instance, str(query.id))
     draft.outbox("delivery", where.instance, lane, query.id, work, horizon=horizon, message=number)
     return number
-

@@ -1,0 +1,251 @@
+"""The composition root: the only file that names concrete classes.
+
+`build` makes a hub from its configuration and starts nothing; `start` opens the store, then the ways out, the path, and
+last the ways in, so that what is accepted can be taken on; `drain` closes the ways in and lets what is recorded end.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from context_store import Store, StoreBroken
+from context_store.blobs import BlobStore
+from context_store.groups import sync_organisations, sync_teams
+from context_store.pending import tallies_by_instance
+from context_store.secrets import Vault
+from hub import operations
+from hub.clock import SystemClock
+from hub.config import Config, builtin_modules, listen_address, read_document
+from hub.effects import Effects
+from hub.egress import Client
+from hub.fabric.local import LocalFabric
+from hub.instances import Instance
+from hub.intake import Intake
+from hub.keys import Keys
+from hub.needs import Needs
+from hub.outbox import Outbox
+from hub.pipeline import Pipeline
+from hub.port import Port
+from hub.recognise import Directory
+from hub.rules import Rules
+from hub.sealer import Sealer
+from hub.supervisor import Supervisor
+from hub.web.ops import make_ops_app
+from hub.web.server import make_app, runner
+from hub.workers import Parsers, Recipe
+from plugins import Clock
+from plugins.instances import Configured
+from plugins.manager import Plugins
+
+log = structlog.get_logger("trunkline.hub")
+
+DRAIN = 20.0
+"""Seconds that recorded work has to come to rest before the hub stops; what is left goes on after the next start."""
+
+
+class Hub:
+    """Everything of a running hub, by its name."""
+
+    config: Config
+    clock: Clock
+    plugins: Plugins
+    fabric: LocalFabric
+    keys: Keys
+    store: Store
+    blobs: BlobStore
+    vault: Vault
+    client: Client
+    instances: dict[str, Instance]
+    ports: dict[str, Port]
+    intake: Intake
+    parsers: Parsers
+    rules: Rules
+    directory: Directory
+    pipeline: Pipeline
+    outbox: Outbox
+    sealer: Sealer
+    supervisor: Supervisor
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        """Use `build`."""
+        self.config = config
+        self.clock = clock
+        self.plugins = config.plugins
+        self.sockets: list[str] = []
+        """Where the hub listens, in words for people; known once it has started."""
+        self.failed = asyncio.Event()
+        """Set when the store failed for good: the process must stop (a second fsync may lie)."""
+        self.port = 0
+        """The web server's, once it listens."""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._runners: list[web.AppRunner] = []
+
+    # ---- life ------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Store, keys, rules and rooms; nothing runs and nothing listens. For commands that work without `serve`."""
+        config = self.config
+        config.data.mkdir(parents=True, exist_ok=True)
+        self.keys = Keys.load(config.data / "signing.key")
+        self.store = await Store.open(config.store, config.data, self.clock)
+        try:
+            await self._furnish()
+        except BaseException:
+            await self.store.close()
+            raise
+
+    async def _furnish(self) -> None:
+        config, store = self.config, self.store
+        self.blobs = BlobStore(config.data / "blobs")
+        self.vault = Vault(config.data / "vault.key")
+        self.fabric = LocalFabric(self.clock)
+        self.client = Client(config.egress, self.clock)
+        self.ports, self.instances = {}, {}
+        for configured in config.instances:
+            self._add(configured)
+        self.intake = Intake(
+            store, self.blobs, self.fabric, self.instances, lambda i: self.ports[i.id], config.limits, self.clock
+        )
+        for port in self.ports.values():
+            port.intake = self.intake
+        connectors = {i.id: i.connector for i in self.instances.values() if i.connector is not None and not i.is_target}
+        self.parsers = Parsers(connectors, _recipe(config), config.parse)
+        self.rules = Rules(store, config, self.clock)
+        await self.rules.start()
+        self.directory = await self._directory()
+        tallies = await store.read(tallies_by_instance)
+        self.intake.pending = sum(states.get("pending", 0) for states in tallies.values())
+        self._compose()
+
+    def _add(self, configured: Configured) -> None:
+        port = Port(configured.id, self.store, self.blobs, self.vault, self.client, self.fabric, self.clock)
+        instance = Instance(configured, port)
+        port.evidence = instance
+        self.ports[instance.id], self.instances[instance.id] = port, instance
+
+    async def _directory(self) -> Directory:
+        wanted = {slug: (one.name, one.domains) for slug, one in self.config.organisations.items()}
+        ids = await self.store.write(sync_organisations, wanted, self.store.ids.next)
+        await self.store.write(sync_teams, {s: team.name for s, team in self.config.teams.items()}, self.store.ids.next)
+        return Directory({s: (ids[s], one.domains, one.issuers) for s, one in self.config.organisations.items()})
+
+    def _compose(self) -> None:
+        self.pipeline = Pipeline(
+            self.store, self.blobs, self.fabric, self.intake, self.parsers, self.instances,
+            lambda: self.rules.current, self.directory, self.keys, self.config, self.clock,
+        )  # fmt: skip
+        effects = Effects(self.store, self.client, self.instances, self.clock, self.config.delivery.lease)
+        needs = Needs(self.store, self.blobs, self.intake)
+        self.outbox = Outbox(
+            self.store, self.fabric, self.instances, effects, needs, self.keys, self.config.delivery, self.clock
+        )
+        heads = self.config.data / "audit-heads.jsonl"
+        self.sealer = Sealer(self.store, self.fabric, self.plugins, heads, self.clock)
+        self.supervisor = Supervisor(self.store, self.instances, self.ports, self.clock)
+
+    async def start(self) -> None:
+        """Open, then run everything and listen."""
+        await self.open()
+        self.intake.start()
+        for name, run in (("outbox", self.outbox.run), ("pipeline", self.pipeline.run), ("sealer", self.sealer.run)):
+            self._tasks.append(asyncio.create_task(self._keep(name, run), name=name))
+        await self._listen()
+        self.supervisor.start()
+
+    async def _keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """A part that fails by a bug of ours is begun again; one that finds the store broken ends the process."""
+        while True:
+            try:
+                await run()
+            except StoreBroken:
+                log.critical("store.broken", part=name)
+                self.failed.set()
+            except Exception:
+                log.exception("hub.part_failed", part=name)
+                if self.store.broken is None:
+                    await self.clock.sleep(1)
+                    continue
+                self.failed.set()
+            return
+
+    async def _listen(self) -> None:
+        web_runner = runner(make_app(self, operations))
+        self._runners.append(web_runner)
+        await web_runner.setup()
+        host, port = listen_address(self.config.listen)
+        await web.TCPSite(web_runner, host, port).start()
+        address = web_runner.addresses[0]
+        self.port = int(address[1])
+        self.sockets.append(f"http://{host}:{self.port}")
+        ops_runner = web.AppRunner(make_ops_app(self, operations), access_log=None)
+        self._runners.append(ops_runner)
+        await ops_runner.setup()
+        await _private_site(ops_runner, self.config.socket)
+
+    async def reload(self) -> bool:
+        """Take the rules as they are now; False if they were refused. Instances change with a restart."""
+        return await self.rules.reload()
+
+    async def drain(self) -> None:
+        """Take nothing new; let what is recorded come to rest, as far as time allows."""
+        self.intake.closing = True
+        await self.supervisor.stop()
+        for web_runner in self._runners:
+            await web_runner.cleanup()
+        await self.intake.stop()
+        self.pipeline.stopping = self.outbox.stopping = self.sealer.stopping = True
+        for topic in ("intake", "outbox", "events"):
+            self.fabric.wake(topic)
+        if self._tasks:
+            _, left = await asyncio.wait(self._tasks, timeout=DRAIN)
+            for task in left:
+                task.cancel()
+
+    async def stop(self) -> None:
+        """Let go of everything; what is on disk goes on at the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.close()
+        self.config.socket.unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        """What `open` opened."""
+        await self.parsers.stop()
+        await self.client.close()
+        await self.store.close()
+
+
+def build(config: Config, clock: Clock | None = None) -> Hub:
+    """A hub that has not started."""
+    return Hub(config, clock or SystemClock())
+
+
+async def _private_site(web_runner: web.AppRunner, path: Path) -> None:
+    """A unix socket that only its owner may open, from its first moment on."""
+    path.unlink(missing_ok=True)
+    private = path.with_name(f".{path.name}")
+    private.unlink(missing_ok=True)
+    await web.UnixSite(web_runner, str(private)).start()
+    private.chmod(0o600)
+    private.rename(path)
+
+
+def _recipe(config: Config) -> Recipe:
+    """How the parse workers build the same connectors."""
+    document = read_document(config.file)
+    named = document.get("plugins", {})
+    base = config.file.parent
+    return Recipe(
+        builtins=builtin_modules(),
+        entry_points=bool(named.get("entry_points", True)),
+        modules=list(named.get("modules", ())),
+        folders=[str(base / folder) for folder in named.get("folders", ())],
+        tables=document.get("instance", {}),
+        file=config.file.name,
+        base=str(base),
+        memory_mb=config.parse.memory_mb,
+    )

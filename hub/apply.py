@@ -1,0 +1,121 @@
+"""What is no message but changes one: edits, receipts, facts about identities, ticket changes.
+
+Each either applies, or waits with a deadline for an original that has not come yet (edits and receipts overtake their
+messages), or ends with a reason. The old text of an edit stays in its event: history is not rewritten.
+"""
+
+import msgspec
+
+from context_store.lookups import KnownMessage, Waiting
+from context_store.text import canonical
+from context_store.times import to_millis
+from hub.draft import Draft, as_json, identity_hash, message_hash
+from hub.keys import Keys
+from plugins import Edited, Fact, Item, Receipt, Ticket, Touched
+
+PATIENCE_MS = 6 * 3_600_000
+"""How long an edit or receipt waits for its original."""
+
+PROGRESS = ("", "queued", "sent", "delivered", "read", "failed")
+"""A receipt moves a delivery forward only: `delivered` after `read` changes nothing."""
+
+_decoder = msgspec.json.Decoder(Edited | Receipt)
+
+
+def edited(draft: Draft, item: Edited, instance: str) -> tuple[str, str, int | None]:
+    """(outcome, reason, message) of an edit or a deletion at the source."""
+    found = draft.known.messages.get(message_hash(instance, item.of))
+    if not found:
+        return "waiting", "the original has not come yet", None
+    return _edit(draft, found[-1], item)
+
+
+def _edit(draft: Draft, message: KnownMessage, item: Edited) -> tuple[str, str, int | None]:
+    at = to_millis(item.at)
+    text = None if item.text is None else canonical(item.text)
+    draft.batch.edits.append((message.id, text or "", at, at if text is None else None))
+    kind = "message.deleted" if text is None else "message.edited"
+    draft.event(kind, message.query_id, "user", {"at": item.at, "text": text}, message.id)
+    return "recorded", "", message.id
+
+
+def receipt(draft: Draft, item: Receipt, instance: str, keys: Keys) -> tuple[str, str, int | None]:
+    """(outcome, reason, message) of what the channel says about a message of ours."""
+    own = keys.message_of(item.of)
+    if own is not None:
+        message = draft.known.own_messages.get(own)
+    else:
+        found = draft.known.messages.get(message_hash(instance, item.of), [])
+        message = next((m for m in found if m.direction == "out"), None)
+    if message is None:
+        return "waiting", "the message that it speaks of is not known yet", None
+    return _receive(draft, message, item)
+
+
+def _receive(draft: Draft, message: KnownMessage, item: Receipt) -> tuple[str, str, int | None]:
+    if PROGRESS.index(item.state) > PROGRESS.index(message.delivery if message.delivery in PROGRESS else ""):
+        message.delivery = item.state
+        draft.batch.deliveries[message.id] = item.state
+    body = {"state": item.state, "reason": canonical(item.reason, 1000), "at": item.at}
+    draft.event(f"message.{item.state}", message.query_id, "channel", body, message.id)
+    return "recorded", "", message.id
+
+
+def waited(draft: Draft, message: KnownMessage, waiting: Waiting) -> None:
+    """An original has come: apply what waited for it."""
+    item = _decoder.decode(waiting.body)
+    apply = _edit if isinstance(item, Edited) else _receive
+    outcome, reason, number = apply(draft, message, item)
+    draft.batch.settled_items.append((waiting.id, outcome, reason, number))
+
+
+def fact(draft: Draft, item: Fact) -> tuple[str, str, int | None]:
+    """(outcome, reason, None) of what a provider says about an identity."""
+    known = draft.known.identities.get(identity_hash(item.who))
+    if known is None:
+        return "skipped", "nobody of that name has written to us", None
+    if item.what == "same_as":
+        other = f"{item.other.scheme}:{item.other.value}" if item.other else ""
+        draft.event("user.suggested", known.user_id, "channel", {"identity": known.value, "other": other})
+        return "recorded", "suggested to an agent: nothing links by a provider's word alone", None
+    barred = {"blocked": "blocked", "opted_out": "opted_out", "left": "left", "opted_in": ""}[item.what]
+    known.barred = barred
+    draft.batch.barred[known.id] = barred
+    draft.event("user.barred" if barred else "user.unbarred", known.user_id, "channel", {"what": item.what})
+    return "recorded", "", None
+
+
+def ticket(draft: Draft, item: Ticket, target: str) -> tuple[str, str, int | None]:
+    """(outcome, reason, None) of a ticket as its tool shows it."""
+    known = draft.known.tickets.get((target, item.ext_id)) or draft.known.tickets.get((target, item.ticket))
+    if known is None:
+        return "skipped", "no query of ours stands behind this ticket", None
+    if item.revision and item.revision <= known.revision:
+        return "duplicate", "an older or equal revision is known", None
+    known.ticket, known.revision = item.ticket, item.revision
+    draft.batch.tickets.append((known.id, item.ticket, item.revision, canonical(as_json(item.fields)), draft.now))
+    draft.event("ticket.changed", known.query_id, target, {"ticket": item.ticket, "fields": item.fields})
+    return "recorded", "", None
+
+
+def touched(
+    draft: Draft, item: Touched, target: str, *, readable: bool, lane: int, horizon: float
+) -> tuple[str, str, int | None]:
+    """(outcome, reason, None) of a hint: the ticket is read in its lane, by a durable job."""
+    known = draft.known.tickets.get((target, item.ext_id)) or draft.known.tickets.get((target, item.ticket))
+    if known is None:
+        return "skipped", "no query of ours stands behind this ticket", None
+    if not readable:
+        return "skipped", "the target can't be read back", None
+    draft.outbox("need", target, lane, known.query_id, {"what": "ticket", "ref": item.ticket}, horizon=horizon)
+    return "recorded", "", None
+
+
+def waiting_row(draft: Draft, item: Item, instance: str) -> dict[str, object]:
+    """What an item that came first keeps, until its original comes or its time is over."""
+    of = item.of if isinstance(item, Edited | Receipt) else ""
+    return {
+        "waits_for": message_hash(instance, of),
+        "until": draft.now + PATIENCE_MS,
+        "body": canonical(as_json(item)),
+    }

@@ -1,0 +1,128 @@
+"""One step's one effect, and what to do when nobody knows whether it was had (R7).
+
+class A   key_life: the far side honours the step's key, so the same request again is safe while the key lives
+class B   find_lag: ask the far side for what the step made, once its search is sure to show it
+class C   neither: try again and flag a possible duplicate; a text that arrives twice beats one that never does
+harmless  twice is the same as once
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from context_store import Store
+from context_store.crashpoints import crashpoint
+from context_store.outbox import StepRow, Work, ticket_of
+from context_store.times import to_millis
+from hub.attempt import StepAttempt, verdict
+from hub.egress import Client
+from hub.instances import Instance
+from plugins import Clock, Done, Retry, Step, Uncertain
+
+DEADLINE = 120.0
+"""Seconds for one attempt as a whole."""
+
+
+class Result(Struct, frozen=True):
+    """A step that is done; `doubtful` if it may have been done twice."""
+
+    done: Done
+    doubtful: bool = False
+
+    def json(self) -> str:
+        """As the step's row keeps it."""
+        return msgspec.json.encode(self.done).decode()
+
+    @classmethod
+    def stored(cls, row: StepRow) -> "Result":
+        """From the step's row."""
+        return cls(msgspec.json.decode(row.done or "", type=Done))
+
+
+class Effects:
+    """Performs steps through the instance's own `perform` and `find`."""
+
+    def __init__(
+        self, store: Store, client: Client, instances: Mapping[str, Instance], clock: Clock, lease: float
+    ) -> None:
+        """`lease` bounds an attempt, so that two nodes never perform one step at once."""
+        self._store = store
+        self._client = client
+        self._instances = instances
+        self._clock = clock
+        self._deadline = min(DEADLINE, lease * 20)
+        self._doubtful: set[int] = set()
+
+    def doubtful(self, outbox: int) -> bool:
+        """Was a second try made without knowing of the first? Asked once, when the work is settled."""
+        found = outbox in self._doubtful
+        self._doubtful.discard(outbox)
+        return found
+
+    def lag(self, work: Work) -> float | None:
+        """Seconds until `find` can be believed for the step that is in question."""
+        step = next((s for s in work.steps if s.done is None), None)
+        return None if step is None or step.find_lag is None else step.find_lag / 1000
+
+    async def have(self, work: Work, row: StepRow, came: str, made: Sequence[Result]) -> Result:
+        """Perform the step, or learn that it was performed. Raises what the hub makes of the failure."""
+        instance = self._instances.get(work.destination)
+        if instance is None or instance.connector is None:
+            raise Retry("the destination is not running", after=60)
+        attempt = await self._attempt(work, row, instance, made)
+        step = _step(row)
+        if came != "queued":
+            found = await self._ask(work, row, came, step, instance, attempt)
+            if found is not None:
+                return found
+        return await self._perform(step, instance, attempt, work.id)
+
+    async def _ask(
+        self, work: Work, row: StepRow, came: str, step: Step, instance: Instance, attempt: StepAttempt
+    ) -> Result | None:
+        """An earlier try may have had its effect: None says that another one is right."""
+        now = to_millis(self._clock.now())
+        if row.harmless or (row.key_life and row.begun_at is not None and now < row.begun_at + row.key_life):
+            return None
+        if row.find_lag is None:
+            self._doubtful.add(work.id)
+            return None
+        if came == "leased":  # a worker died just now: what it made may not be findable yet
+            raise Uncertain("its worker stopped while the effect was out")
+        try:
+            async with asyncio.timeout(self._deadline):
+                found: Sequence[Done] = await instance.connector.find(step, attempt)
+        except Exception as error:
+            raise Uncertain(f"the far side could not be asked: {error}") from error
+        if len(found) > 1:
+            self._doubtful.add(work.id)
+        return Result(found[0], doubtful=len(found) > 1) if found else None
+
+    async def _perform(self, step: Step, instance: Instance, attempt: StepAttempt, outbox: int) -> Result:
+        crashpoint("out.before_send")
+        try:
+            async with asyncio.timeout(self._deadline):
+                done = await instance.connector.perform(step, attempt)
+        except Exception as error:
+            raise verdict(attempt, error) from error
+        crashpoint("out.sent")
+        return Result(done, doubtful=outbox in self._doubtful)
+
+    async def _attempt(self, work: Work, row: StepRow, instance: Instance, made: Sequence[Result]) -> StepAttempt:
+        ticket = None
+        if work.kind == "dispatch":
+            ticket = await self._store.read(ticket_of, work.destination, work.query_id)
+        egress: Any = instance.egress
+        return StepAttempt(
+            self._client, self._clock, key=row.key, number=work.attempts, ticket=ticket[1] if ticket else "",
+            made=[result.done for result in made], blobs=egress.blob, tokens=egress.token,
+        )  # fmt: skip
+
+
+def _step(row: StepRow) -> Step:
+    lag = None if row.find_lag is None else timedelta(milliseconds=row.find_lag).total_seconds()
+    return Step(kind=row.kind, body=row.body, harmless=row.harmless, key_life=row.key_life / 1000, find_lag=lag)

@@ -1,0 +1,70 @@
+"""A configured instance while the hub runs: its object, its roles, and the evidence of its health.
+
+Health comes from what happened (last success, last message, last error), never from configuration (R15).
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from plugins import Egress
+from plugins.instances import Configured
+from plugins.manager import roles
+
+
+class Instance:
+    """One instance; `connector` is a channel's or a target's object, None while its plugin is broken."""
+
+    def __init__(self, configured: Configured, egress: Egress) -> None:
+        """Build the object; what its constructor raises breaks this instance alone."""
+        self.configured = configured
+        self.id = configured.id
+        self.kind = configured.instance.kind
+        self.name = configured.instance.name
+        self.is_target = configured.target
+        self.egress = egress
+        self.connector: Any = None
+        self.broken = str(configured.broken) if configured.broken else ""
+        self.roles: frozenset[str] = frozenset()
+        self.running = False
+        self.restarts = 0
+        self.last_success: float | None = None
+        self.last_message: float | None = None
+        self.last_error = ""
+        self.last_error_at: float | None = None
+        if configured.cls is None or not configured.instance.enabled:
+            return
+        try:
+            self.connector = configured.build()
+            self.roles = frozenset(roles(configured.cls))
+        except Exception as error:  # noqa: BLE001  # a plugin's own trouble stays its own
+            self.broken = f"its constructor raised {type(error).__name__}: {error}"
+
+    @property
+    def channel(self) -> str:
+        """The channel word of its messages."""
+        return str(getattr(self.connector, "channel", "")) or "chat"
+
+    def has(self, role: str) -> bool:
+        """Does it do that, and can it?"""
+        return self.connector is not None and role in self.roles
+
+    def answered(self, *, message: bool = False) -> None:
+        """Its source or far side answered."""
+        self.last_success = time.time()  # noqa: TID251  # shown to people beside stored times, decides nothing
+        if message:
+            self.last_message = self.last_success
+
+    def failed(self, error: BaseException) -> None:
+        """Something of it went wrong."""
+        self.last_error = f"{type(error).__name__}: {error}"[:500]
+        self.last_error_at = time.time()  # noqa: TID251  # shown to people beside stored times, decides nothing
+
+    def evidence(self) -> Mapping[str, Any]:
+        """What the console and /healthz show; times are seconds since 1970."""
+        return {
+            "id": self.id, "kind": self.kind, "name": self.name, "enabled": self.configured.instance.enabled,
+            "running": self.running, "broken": self.broken, "restarts": self.restarts,
+            "last_success": self.last_success, "last_message": self.last_message, "last_error": self.last_error,
+            "last_error_at": self.last_error_at, "silence": self.configured.instance.silence,
+        }  # fmt: skip

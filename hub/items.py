@@ -1,0 +1,292 @@
+"""What becomes of each item: the judgement of a batch, item by item, in intake order.
+
+Pure over a `Draft`: nothing here waits or writes. Every item ends with an outcome and, if it is not recorded, with its
+reason: nothing is skipped silently (R5).
+"""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+
+from context_store.ids import EPOCH_MS
+from context_store.lookups import KnownIdentity, KnownMessage, Wanted
+from context_store.text import canonical, hash_key, lane_of
+from hub import apply
+from hub.communicate.acknowledge import may_acknowledge, words
+from hub.communicate.compose import Answer, Answered, compose
+from hub.communicate.route import route
+from hub.config import Config, Threading
+from hub.draft import Draft, as_json, identity_hash, message_hash, names, own_thread_hash, thread_hash
+from hub.instances import Instance
+from hub.keys import Keys, query_named_by
+from hub.matter import Place, find_matter
+from hub.recognise import Directory, recognise
+from hub.triage import facts_of, triage
+from hub.workers import Parsed
+from plugins import (
+    Claim,
+    Edited,
+    Fact,
+    Identity,
+    Item,
+    Media,
+    Message,
+    Open,
+    Outgoing,
+    Receipt,
+    Say,
+    Skipped,
+    Ticket,
+    Touched,
+)
+from routing import RuleSet
+
+INLINE = 256 << 10
+"""Attachments up to here stand in the database, larger ones in the folder."""
+LATELY_MS = 3_600_000
+AUTOMATIC_MOST = 20
+"""Automatic messages of one identity within an hour; more are a loop (R16)."""
+MAX_MEDIA = 1000
+
+Outcome = tuple[str, str, int | None]
+
+
+def item_hash(instance: str, item: Item, parsed: Parsed) -> bytes | None:
+    """What makes an item the same again. Where a delivery key came with another body, the body counts too."""
+    if isinstance(item, Skipped):
+        return None
+    revision = str(item.revision) if isinstance(item, Ticket) else ""
+    body = parsed.envelope.body_hash if parsed.envelope.collision else b""
+    return hash_key("item", instance, type(item).__name__, item.key, revision, body)
+
+
+def wanted(parsed: Sequence[Parsed], keys: Keys, threading: Threading, now: int) -> Wanted:
+    """Everything that the judgement of these items may ask for."""
+    want = Wanted(automatic_since=max(0, now - LATELY_MS - EPOCH_MS) << 22)
+    window = now - threading.window_days * 86_400_000
+    for one in parsed:
+        instance = one.envelope.instance
+        for item in one.items:
+            if (key := item_hash(instance, item, one)) is not None:
+                want.items.add(key)
+            if isinstance(item, Message):
+                _want_message(want, item, instance, keys)
+                if threading.window_days:
+                    want.since[instance] = window
+            elif isinstance(item, Edited | Receipt):
+                _want_key(want, item.of, instance, keys)
+            elif isinstance(item, Fact):
+                want.identities.add(identity_hash(item.who))
+            elif isinstance(item, Ticket | Touched):
+                want.tickets.update(((instance, item.ticket), (instance, item.ext_id)))
+    return want
+
+
+def _want_message(want: Wanted, item: Message, instance: str, keys: Keys) -> None:
+    want.identities.add(identity_hash(item.sender.identity))
+    want.identities.update(identity_hash(claim.identity) for claim in item.claims)
+    want.keys.add(message_hash(instance, item.key))
+    if item.thread:
+        want.threads.add(thread_hash(instance, item.thread))
+    for key in item.replies_to:
+        _want_key(want, key, instance, keys)
+    for token in item.tokens:
+        want.tokens.add(hash_key("continue", token))
+        if number := query_named_by(token):
+            want.queries.add(number)
+
+
+def _want_key(want: Wanted, key: str, instance: str, keys: Keys) -> None:
+    own = keys.message_of(key)
+    if own is None:
+        want.keys.add(message_hash(instance, key))
+    else:
+        want.own_messages.add(own)
+
+
+class Judge:
+    """Goes through a batch; what it decides stands in `draft.batch`."""
+
+    def __init__(
+        self, draft: Draft, rules: RuleSet, instances: Mapping[str, Instance], directory: Directory, keys: Keys,
+        config: Config,
+    ) -> None:  # fmt: skip
+        self.draft = draft
+        self._rules = rules
+        self._instances = instances
+        self._directory = directory
+        self._keys = keys
+        self._config = config
+
+    def envelope(self, parsed: Parsed) -> None:
+        """All items of an envelope; it is parked if one of them needs a person, its other items are not held."""
+        parked = ""
+        for n, item in enumerate(parsed.items):
+            parked = self._item(parsed, n, item) or parked
+        if parked:
+            self.draft.batch.parked.append((parsed.envelope.id, "parse_refused", parked))
+        else:
+            self.draft.batch.done.append(parsed.envelope.id)
+
+    def _item(self, parsed: Parsed, n: int, item: Item) -> str:
+        """Judge one item and note its outcome; returns why a person must look, or ""."""
+        envelope, instance = parsed.envelope, self._instances[parsed.envelope.instance]
+        if isinstance(item, Skipped):
+            outcome = "parked" if item.park else "skipped"
+            self.draft.item(envelope.id, n, "skipped", outcome, item.reason)
+            return item.reason if item.park else ""
+        kind, key = type(item).__name__.lower(), item_hash(instance.id, item, parsed)
+        if key in self.draft.known.items:
+            self.draft.item(envelope.id, n, kind, "duplicate", "the same item was recorded before")
+            return ""
+        outcome, reason, message = self._apply(item, instance, envelope.id)
+        values = apply.waiting_row(self.draft, item, instance.id) if outcome == "waiting" else {}
+        self.draft.item(envelope.id, n, kind, outcome, reason, key_hash=key, message_id=message, **values)
+        if key is not None:
+            self.draft.known.items.add(key)
+        return ""
+
+    def _apply(self, item: Item, instance: Instance, envelope: int) -> Outcome:
+        match item:
+            case Message():
+                return self._message(item, instance, envelope)
+            case Edited():
+                return apply.edited(self.draft, item, instance.id)
+            case Receipt():
+                return apply.receipt(self.draft, item, instance.id, self._keys)
+            case Fact():
+                return apply.fact(self.draft, item)
+            case Ticket():
+                return apply.ticket(self.draft, item, instance.id)
+            case Touched():
+                lane = lane_of("ticket", instance.id, item.ticket)
+                return apply.touched(
+                    self.draft, item, instance.id, readable=instance.has("readable"), lane=lane,
+                    horizon=self._config.delivery.horizon,
+                )  # fmt: skip
+        raise AssertionError("the union of items is closed")
+
+    # ---- a message -----------------------------------------------------------------------------------
+
+    def _message(self, item: Message, instance: Instance, envelope: int) -> Outcome:
+        """Recognise → thread → validate → triage → record: the heart of the path."""
+        if self._is_own(item):
+            return "echo", "our own message came back", None
+        sender = recognise(self.draft, item, self._directory)
+        if item.automatic and sender.automatic_lately >= AUTOMATIC_MOST:
+            return "loop", f"more than {AUTOMATIC_MOST} automatic messages within an hour", None
+        sender.automatic_lately += bool(item.automatic)
+        place = find_matter(self.draft, item, sender, instance.channel, instance.id, self._keys)
+        message = self._record(item, instance, envelope, sender, place)
+        if place.fresh:
+            self._begin(item, instance, sender, place, message)
+        else:
+            self._continue(item, sender, place, message)
+        for waiting in self.draft.known.waiting.pop(message.key_hash, ()):
+            apply.waited(self.draft, message, waiting)
+        return "recorded", "", message.id
+
+    def _is_own(self, item: Message) -> bool:
+        return (
+            self._keys.message_of(item.key) is not None or self._keys.message_of(item.key.partition("@")[0]) is not None
+        )
+
+    def _record(
+        self, item: Message, instance: Instance, envelope: int, sender: KnownIdentity, place: Place
+    ) -> KnownMessage:
+        thread = self.draft.thread(place.query, instance.id, item.thread, item.reply_via)
+        message = self.draft.message(
+            place.query, thread, key=item.key, at=item.at, reply_via=item.reply_via, instance=instance.id,
+            channel=instance.channel, kind=item.kind, identity_id=sender.id, envelope_id=envelope,
+            direction=item.direction, private=item.private, automatic=item.automatic,
+            assurance=item.sender.assurance, standing=place.standing, subject=canonical(item.subject, 2000),
+            text=canonical(item.text), folds=as_json(item.folds), html=canonical(item.html),
+            language=item.language[:35], recipients=names(item.recipients), fields=canonical(as_json(item.fields)),
+            replies_to=canonical(as_json(item.replies_to[:50])),
+        )  # fmt: skip
+        for n, media in enumerate(item.media[:MAX_MEDIA]):
+            self._attach(message, n, media, instance)
+        body = {"channel": instance.channel, "instance": instance.id, "standing": place.standing}
+        self.draft.event("message.received", place.query.root_id, f"identity:{sender.id}", body, message.id)
+        return message
+
+    def _attach(self, message: KnownMessage, n: int, media: Media, instance: Instance) -> None:
+        sha = sha256(media.data).digest() if media.data is not None else None
+        size = len(media.data or b"")
+        if sha is not None and media.data is not None:
+            self.draft.batch.blobs[sha] = (size, media.data if size <= INLINE else None)
+            self.draft.batch.blob_refs[sha] += 1
+            if size > INLINE:
+                self.draft.batch.large[sha] = media.data
+        self.draft.batch.insert(
+            "attachments", message_id=message.id, n=n, sha256=sha, name=canonical(media.name, 500),
+            type=canonical(media.type, 200), size=size, content_id=canonical(media.content_id, 500), ref=media.ref,
+        )  # fmt: skip
+        if sha is None:  # only the provider has it: fetched by a durable job
+            self.draft.outbox(
+                "need", instance.id, lane_of("media", instance.id, media.ref), message.query_id,
+                {"what": "media", "ref": media.ref, "n": n}, horizon=self._config.delivery.horizon, message=message.id,
+            )  # fmt: skip
+
+    def _begin(
+        self, item: Message, instance: Instance, sender: KnownIdentity, place: Place, message: KnownMessage
+    ) -> None:
+        """A new query: judged by the rules, dispatched, acknowledged."""
+        user = self.draft.known.users[sender.user_id]
+        facts = facts_of(item, user, instance.channel, instance.id, item.sender.assurance)
+        decision = triage(self.draft, self._rules, facts, place.query, message.id)
+        self.draft.event("query.opened", place.query.id, "hub", {"reference": place.query.reference}, message.id)
+        self._dispatch(
+            place, decision.outcome.target, "open",
+            Open(
+                ext_id=place.query.reference, subject=item.subject, text=item.text, user=item.sender,
+                fields={"type": decision.outcome.type, "priority": decision.outcome.priority},
+            ),
+        )  # fmt: skip
+        self._acknowledge(item, instance, sender, place)
+
+    def _continue(self, item: Message, sender: KnownIdentity, place: Place, message: KnownMessage) -> None:
+        """More about a known matter: it wakes up if its own people speak, and its ticket hears of it."""
+        root = self.draft.root(place.query)
+        speaks = item.direction == "in" and not item.automatic and place.standing != "third_party"
+        reopened = speaks and root.state in ("pending", "resolved", "closed", "on_hold")
+        if reopened:
+            was = root.state
+            self.draft.event("query.reopened", root.id, f"identity:{sender.id}", {"was": was}, message.id)
+        self.draft.touch_query(root, state="open" if reopened else None, came_in=speaks)
+        say = Say(ext_id=root.reference, text=item.text, public=place.standing != "third_party", author=sender.value)
+        self._dispatch(Place(root, False), root.target, "say", say)
+
+    def _dispatch(self, place: Place, target: str, verb: str, work: Open | Say) -> None:
+        """Tell the ticketing tool, if there is one that takes this kind of work."""
+        instance = self._instances.get(target)
+        if instance is None:
+            self.draft.event("ticket.missing_target", place.query.root_id, "hub", {"target": target})
+            return
+        if instance.connector is not None and verb not in instance.connector.capabilities.verbs:
+            return
+        lane = lane_of("ticket", target, place.query.reference)
+        self.draft.outbox("dispatch", target, lane, place.query.root_id, work, horizon=self._config.delivery.horizon)
+
+    def _acknowledge(self, item: Message, instance: Instance, sender: KnownIdentity, place: Place) -> None:
+        query = place.query
+        why_not = may_acknowledge(item, sender, place.standing, self.draft.now)
+        where = None if why_not else route(self._instances, instance.id, item.sender.identity)
+        if where is None:
+            reason = why_not or "nothing that is configured reaches this address"
+            self.draft.event("query.not_acknowledged", query.id, "hub", {"why": reason})
+            return
+        proved = item.sender.assurance >= 1
+        language = item.language or self.draft.known.users[sender.user_id].language or self._config.language
+        said = words(language, query.reference, self._config.name, item.subject, proved=proved)
+        answer = Answer(
+            subject=said.subject, text=said.text, author="hub", shown_author=self._config.name, automatic=True
+        )
+        own = where.instance == instance.id
+        answered = Answered(
+            key=item.key if own else "", thread=item.thread if own else "", reply_via=item.reply_via if own else b"",
+            private=item.private,
+        )  # fmt: skip
+        channel = self._instances[where.instance].channel
+        compose(self.draft, self._keys, query, channel, where, answered, answer, self._config.delivery.horizon)
+        sender.last_ack_at = self.draft.now
+        self.draft.touch_identity(sender)

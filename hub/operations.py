@@ -1,0 +1,263 @@
+"""What an agent can do, in console and CLI alike. Every operation is told who acts, and leaves an event.
+
+They raise LookupError for what isn't there and ValueError for what can't be done, in words for the agent.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from context_store import answering, people, pending
+from context_store import outbox as rows
+from context_store.answering import SETTABLE, STATES, Answerable, Matter
+from context_store.audit import NewEvent, add_events
+from context_store.lookups import Wanted, gather
+from context_store.record import Stale, record
+from context_store.references import canonical_reference
+from context_store.text import canonical
+from context_store.times import to_millis
+from hub.communicate.compose import Answer, Answered, compose
+from hub.communicate.route import Route, route
+from hub.draft import Draft, as_json
+from hub.reprocess import reprocess as reprocess_all
+from plugins import Identity
+
+if TYPE_CHECKING:
+    from hub.app import Hub
+
+TRIES = 5
+
+
+async def recipient(hub: "Hub", actor: str, reference: str, to_message: int | None = None) -> tuple[Identity, str]:  # noqa: ARG001  # every operation is told who acts
+    """Who a reply would go to, and through which instance: shown before anything is sent."""
+    matter = await _matter(hub, reference)
+    _, where = await _answered(hub, matter, to_message)
+    return where.to, where.instance
+
+
+async def reply(
+    hub: "Hub", actor: str, query: str, text: str, *, public: bool = True, to_message: int | None = None
+) -> dict[str, str]:
+    """Answer by the reply route (design §5); `public` False is a note that only agents see."""
+    if not public:
+        return await note(hub, actor, query, text)
+    if not text.strip():
+        raise ValueError("the reply is empty")
+    for _ in range(TRIES):
+        matter = await _matter(hub, query)
+        message, where = await _answered(hub, matter, to_message)
+        try:
+            number = await hub.store.write(_reply, hub, matter, message, where, actor, canonical(text))
+        except (Stale, IntegrityError):
+            continue
+        hub.fabric.wake("outbox")
+        hub.fabric.wake("events")
+        return {"message": str(number), "to": f"{where.to.scheme}:{where.to.value}", "through": where.instance}
+    raise ValueError(f"{query} changes all the time: try again")
+
+
+def _reply(
+    conn: Connection, hub: "Hub", matter: Matter, message: Answerable, where: Route, actor: str, text: str
+) -> int:
+    draft = _draft(conn, hub, matter)
+    conversation = draft.known.queries[message.query_id]
+    own = where.instance == message.instance
+    answered = Answered(
+        key=message.key if own else "", thread=message.thread if own else "",
+        reply_via=message.reply_via if own else b"", private=message.private,
+    )  # fmt: skip
+    subject = message.subject or matter.subject
+    said = Answer(subject=_re(subject), text=text, author=f"agent:{actor}", shown_author=hub.config.name)
+    channel = hub.instances[where.instance].channel
+    number = compose(draft, hub.keys, conversation, channel, where, answered, said, hub.config.delivery.horizon)
+    to = f"{where.to.scheme}:{where.to.value}"
+    draft.event("message.written", matter.id, f"agent:{actor}", {"to": to, "through": where.instance}, number)
+    root = draft.root(conversation)
+    draft.touch_query(root, state="open" if root.state == "new" else None)
+    record(conn, draft.batch, add_events)
+    answering.answered(conn, root.id, draft.now)
+    return number
+
+
+async def note(hub: "Hub", actor: str, reference: str, text: str) -> dict[str, str]:
+    """A remark that only agents see."""
+    if not text.strip():
+        raise ValueError("the note is empty")
+    matter = await _matter(hub, reference)
+    number = await hub.store.write(_note, hub, matter, actor, canonical(text))
+    hub.fabric.wake("events")
+    return {"message": str(number)}
+
+
+def _note(conn: Connection, hub: "Hub", matter: Matter, actor: str, text: str) -> int:
+    draft = _draft(conn, hub, matter)
+    query = draft.known.queries[matter.id]
+    thread = draft.thread(query, query.instance, "", b"")
+    number = draft.ids.next()
+    draft.message(
+        query, thread, id=number, key=f"note:{number}", at=hub.clock.now(), instance=query.instance, channel="desk",
+        kind="note", identity_id=query.identity_id, direction="out", private=True, author=f"agent:{actor}",
+        standing="internal", text=text,
+    )  # fmt: skip
+    draft.event("note.written", matter.id, f"agent:{actor}", {}, number)
+    draft.touch_query(query)
+    record(conn, draft.batch, add_events)
+    return number
+
+
+async def set_query(hub: "Hub", actor: str, reference: str, changes: Mapping[str, Any]) -> dict[str, str]:
+    """Set fields of a query: an agent's word wins over the rules from then on."""
+    if not changes:
+        raise ValueError(f"nothing to change; there are: {', '.join((*SETTABLE, 'assignee'))}")
+    for _ in range(TRIES):
+        matter = await _matter(hub, reference)
+        values = await _checked(hub, changes)
+        if await hub.store.write(_set, hub, matter, actor, values, dict(changes)):
+            hub.fabric.wake("events")
+            return {"reference": matter.reference, **{name: str(value) for name, value in changes.items()}}
+    raise ValueError(f"{reference} changes all the time: try again")
+
+
+async def _checked(hub: "Hub", changes: Mapping[str, Any]) -> dict[str, Any]:
+    allowed: Mapping[str, Sequence[str]] = {
+        "state": STATES,
+        "type": ("incident", "request", "consultation", "complaint", "compliment", "feedback", "unknown"),
+        "impact": ("", "person", "team", "department", "organisation"),
+        "urgency": ("", "low", "medium", "high", "critical"),
+        "priority": ("", "P1", "P2", "P3", "P4", "P5"),
+        "team": ("", *hub.config.teams),
+    }
+    values: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name == "assignee":
+            values["assignee_id"] = await _agent(hub, str(value)) if value else None
+        elif name not in SETTABLE:
+            raise ValueError(f"a query has no {name} to set; there are: {', '.join((*SETTABLE, 'assignee'))}")
+        elif name in allowed and value not in allowed[name]:
+            raise ValueError(f"{name} can't be {value!r}; there are: {', '.join(filter(None, allowed[name]))}")
+        else:
+            values[name] = canonical(str(value), 500)
+    return values
+
+
+async def _agent(hub: "Hub", login: str) -> int:
+    found = await hub.store.read(answering.agent_id, login)
+    if found is None:
+        raise LookupError(f"there is no agent {login}")
+    return found
+
+
+def _set(
+    conn: Connection, hub: "Hub", matter: Matter, actor: str, values: dict[str, Any], said: dict[str, Any]
+) -> bool:
+    now = to_millis(hub.clock.now())
+    if not answering.change(conn, matter, values, now):
+        return False
+    was = {name: matter.values[name] for name in said if name in matter.values}
+    _event(conn, hub, "query.set", matter.id, actor, {"was": was, "is": said})
+    return True
+
+
+async def merge(hub: "Hub", actor: str, user: int, other: int, why: str) -> dict[str, str]:
+    """`other` is the same person as `user`: one link, which `unmerge` revokes."""
+    link = await hub.store.write(_merge, hub, actor, int(user), int(other), why)
+    hub.fabric.wake("events")
+    return {"link": str(link)}
+
+
+def _merge(conn: Connection, hub: "Hub", actor: str, user: int, other: int, why: str) -> int:
+    link = people.merge(
+        conn, user, other, as_json({"via": "agent", "why": canonical(why, 1000)}), f"agent:{actor}",
+        to_millis(hub.clock.now()), hub.store.ids.next,
+    )  # fmt: skip
+    _event(conn, hub, "user.merged", user, actor, {"other": str(other), "link": str(link), "why": why})
+    return link
+
+
+async def unmerge(hub: "Hub", actor: str, link_id: int, why: str) -> dict[str, str]:
+    """Revoke a link; queries that it alone had joined are split again."""
+    split = await hub.store.write(_unmerge, hub, actor, int(link_id), why)
+    hub.fabric.wake("events")
+    return {"link": str(link_id), "split": str(split)}
+
+
+def _unmerge(conn: Connection, hub: "Hub", actor: str, link: int, why: str) -> int:
+    now = to_millis(hub.clock.now())
+    undone = people.unmerge(conn, link, f"agent:{actor}", canonical(why, 1000), now, hub.store.ids.next)
+    body = {"link": str(link), "why": why, "split": [str(number) for number in undone.queries]}
+    for user in undone.users:
+        _event(conn, hub, "user.unmerged", user, actor, body)
+    return len(undone.queries)
+
+
+async def release(hub: "Hub", actor: str, ids: Sequence[int | str] | None = None) -> dict[str, str]:
+    """Parked envelopes and outbox rows go on; None releases all of them."""
+    wanted = None if ids is None else [int(number) for number in ids]
+    envelopes, works = await hub.store.write(_release, hub, actor, wanted)
+    hub.intake.pending += envelopes
+    hub.fabric.wake("intake")
+    hub.fabric.wake("outbox")
+    if wanted and not envelopes and not works:
+        raise LookupError("none of these is parked")
+    return {"envelopes": str(envelopes), "outbox": str(works)}
+
+
+def _release(conn: Connection, hub: "Hub", actor: str, ids: Sequence[int] | None) -> tuple[int, int]:
+    now = to_millis(hub.clock.now())
+    envelopes = pending.release(conn, ids, hub.store.node)
+    horizon = now + int(hub.config.delivery.horizon * 1000)
+    works = rows.release(conn, rows.parked_ids(conn) if ids is None else ids, now, horizon)
+    body = {"envelopes": [str(number) for number in envelopes], "outbox": works}
+    _event(conn, hub, "parked.released", 0, actor, body)
+    return len(envelopes), works
+
+
+async def reprocess(hub: "Hub", actor: str, ids: Sequence[int | str] = (), since: int | None = None) -> dict[str, int]:
+    """Derive anew what came from envelopes: keeps ids, sends nothing, overrides no agent."""
+    return await reprocess_all(hub, actor, [int(number) for number in ids], since)
+
+
+# ---- shared ----------------------------------------------------------------------------------------------
+
+
+async def _matter(hub: "Hub", text: str) -> Matter:
+    reference = canonical_reference(text)
+    matter = None if reference is None else await hub.store.read(answering.matter, reference)
+    if matter is None:
+        raise LookupError(f"there is no query {text}")
+    return matter
+
+
+async def _answered(hub: "Hub", matter: Matter, to_message: int | None) -> tuple[Answerable, Route]:
+    """The message that an answer goes to: the picked one, else the newest at the matter's assurance or above."""
+    picked = None if to_message is None else int(to_message)
+    found = await hub.store.read(answering.answerable, matter.id, picked)
+    least = 0 if picked is not None else await hub.store.read(answering.opening_assurance, matter.id)
+    for message in found:
+        to = Identity(scheme=message.scheme, value=message.value)
+        where = route(hub.instances, message.instance, to)
+        if message.assurance >= least and where is not None:
+            return message, where
+    if picked is not None and not found:
+        raise LookupError("that message is not one of this query's that can be answered")
+    raise ValueError("nothing in this query can be answered: no configured instance reaches its sender")
+
+
+def _draft(conn: Connection, hub: "Hub", matter: Matter) -> Draft:
+    now = hub.clock.now()
+    return Draft(hub.store, gather(conn, Wanted(queries={matter.id}), to_millis(now)), now)
+
+
+def _event(conn: Connection, hub: "Hub", kind: str, subject: int, actor: str, body: Mapping[str, Any]) -> None:
+    event = NewEvent(
+        id=hub.store.ids.next(), kind=kind, subject_id=subject, actor=f"agent:{actor}",
+        at=to_millis(hub.clock.now()), body=msgspec.to_builtins(body),
+    )  # fmt: skip
+    add_events(conn, [event])
+
+
+def _re(subject: str) -> str:
+    return subject if subject.lower().startswith(("re:", "aw:", "sv:")) else f"Re: {subject}"

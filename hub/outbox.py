@@ -1,0 +1,299 @@
+"""Work that leaves the house: claim, plan once, have one effect a step, settle (R6–R8).
+
+Only the first open row of a lane runs. What an error means is named by its class: `Retry` comes again later, `Refuse`
+is parked and the lane goes on, `Pause` holds the destination and raises an alarm, and an effect that went out without
+an answer is `uncertain`: `effects.py` asks the far side before any second try. Results are settled in batches.
+"""
+
+import asyncio
+import random
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from context_store import CommitUnknown, Store, StoreAway, alarms
+from context_store import outbox as rows
+from context_store.audit import add_events
+from context_store.crashpoints import crashpoint
+from context_store.outbox import Settled, StepRow, Work
+from context_store.times import to_millis
+from hub.config import Delivery
+from hub.effects import Effects, Result
+from hub.fabric.local import LocalFabric
+from hub.instances import Instance
+from hub.keys import Keys
+from hub.needs import Needs
+from hub.results import Settlement, settle_all
+from plugins import Clock, Outgoing, Pause, Refuse, Retry, Step, TicketWork, TrunklineError, Uncertain
+
+log = structlog.get_logger("trunkline.outbox")
+
+BREAKER = 5
+"""Failures in a row after which a destination rests."""
+REST = 300.0
+"""Seconds that a destination rests at most."""
+AFTER_MOST = 86_400.0
+"""A far side that asks for more patience than a day is asked again after a day."""
+
+_works: msgspec.json.Decoder[Outgoing | TicketWork] = msgspec.json.Decoder(Outgoing | TicketWork)
+
+
+@dataclass(slots=True)
+class _Health:
+    """What happened at a destination lately."""
+
+    failures: int = 0
+    held_until: float = 0.0
+
+
+@dataclass(slots=True)
+class Outbox:
+    """Runs until stopped; on every node, since claims are leased in the store."""
+
+    store: Store
+    fabric: LocalFabric
+    instances: Mapping[str, Instance]
+    effects: Effects
+    needs: Needs
+    keys: Keys
+    config: Delivery
+    clock: Clock
+    stopping: bool = False
+    _health: dict[str, _Health] = field(default_factory=dict)
+    _running: dict[int, tuple[int, asyncio.Task[None]]] = field(default_factory=dict)
+    _results: list[Settlement] = field(default_factory=list)
+    _settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Claim and start work while there is room; store trouble is waited out."""
+        async with asyncio.TaskGroup() as group:
+            beside = [group.create_task(self._settle_loop()), group.create_task(self._renew_loop())]
+            while not self.stopping:
+                try:
+                    started = await self._start_some(group)
+                except (StoreAway, CommitUnknown, OperationalError) as error:
+                    log.warning("outbox.store_away", why=str(error))
+                    await self.clock.sleep(1)
+                    continue
+                if not started:
+                    await self.fabric.wait("outbox", self.config.poll)
+            if self._running:
+                await asyncio.wait([task for _, task in self._running.values()])
+            for task in beside:
+                task.cancel()
+        await self._flush()
+
+    # ---- claim and plan --------------------------------------------------------------------------------
+
+    async def _start_some(self, group: asyncio.TaskGroup) -> int:
+        room = self.config.concurrency - len(self._running)
+        if room <= 0:
+            return 0
+        now = self._now()
+        held = [name for name, health in self._health.items() if health.held_until > now]
+        works = await self.store.write(rows.claim, now, now + int(self.config.lease * 1000), room, (), held)
+        if not works:
+            return 0
+        crashpoint("outbox.claimed")
+        for work in await self._plan(works):
+            task = group.create_task(self._work(work), name=f"outbox-{work.id}")
+            self._running[work.id] = (work.fence, task)
+        return len(works)
+
+    async def _plan(self, works: Sequence[Work]) -> list[Work]:
+        """Steps of the work that has none yet, stored before the first of them is tried."""
+        new = [work for work in works if not work.steps and work.kind != "need"]
+        if not new:
+            return list(works)
+        planned = dict(
+            zip((w.id for w in new), await asyncio.to_thread(lambda: [self._steps(w) for w in new]), strict=True)
+        )
+        ready = []
+        for work in works:
+            steps = planned.get(work.id, work.steps)
+            if isinstance(steps, TrunklineError):
+                self._conclude(work, steps)
+            else:
+                ready.append(msgspec.structs.replace(work, steps=steps))
+        fresh = [work for work in ready if work.id in planned]
+        await self.store.write(_keep_plans, fresh, self._now())
+        return ready
+
+    def _steps(self, work: Work) -> tuple[StepRow, ...] | TrunklineError:
+        instance = self.instances.get(work.destination)
+        if instance is None or instance.connector is None:
+            return Retry("the destination is not running", after=60)
+        try:
+            steps: Sequence[Step] = instance.connector.plan(_works.decode(work.body))
+        except TrunklineError as error:
+            return error
+        except Exception as error:  # noqa: BLE001  # a plugin's bug parks its work, with the trace
+            refused = Refuse("plan_failed", str(error))
+            refused.__cause__ = error
+            return refused
+        if not steps:
+            return Refuse("nothing_to_do", "the plan has no steps")
+        return tuple(_row(work, n, step, self.keys) for n, step in enumerate(steps))
+
+    # ---- one piece of work -----------------------------------------------------------------------------
+
+    async def _work(self, work: Work) -> None:
+        try:
+            if work.kind == "need":
+                await self.needs.meet(work, self.instances.get(work.destination))
+                self._conclude(work, None)
+            else:
+                await self._have_effects(work)
+        except TrunklineError as error:
+            self._conclude(work, error)
+        except Exception as error:  # noqa: BLE001  # the work waits or is parked, the hub goes on
+            log.exception("outbox.work_failed", outbox=work.id, destination=work.destination)
+            refused = Refuse("hub_error", str(error))
+            refused.__cause__ = error
+            self._conclude(work, refused)
+
+    async def _have_effects(self, work: Work) -> None:
+        """Step after step; each one's result is stored before the next begins."""
+        done: list[Result] = []
+        came = work.came
+        for step in work.steps:
+            if step.done is not None:
+                done.append(Result.stored(step))
+                continue
+            result = await self.effects.have(work, step, came, done)
+            done.append(result)
+            came = "queued"
+            following = next((s for s in work.steps if s.n > step.n), None)
+            if following is not None:
+                await self.store.write(_step_done, work.id, step.n, result.json(), following.n, self._now())
+        self._succeeded(work.destination)
+        self._results.append(Settlement.of_success(work, done, self._now()))
+        self._settled.set()
+
+    def _conclude(self, work: Work, error: TrunklineError | None) -> None:
+        """What the error's class says about this row, its lane and its destination."""
+        now = self._now()
+        due, state, cause = now, "done", None
+        if isinstance(error, Retry | Pause | Uncertain):
+            state, due, cause = self._again(work, error, now)
+        elif error is not None:
+            state, cause = "parked", error.code if isinstance(error, Refuse) else "refused"
+        if isinstance(error, Retry | Pause | Uncertain):
+            self._stumbled(work.destination, error)
+        elif error is None:
+            self._succeeded(work.destination)
+        settled = Settled(
+            id=work.id, fence=work.fence, state=state, due_at=due, cause=cause,
+            trace=_trace(error) if error else None,
+            maybe_duplicate=work.maybe_duplicate or self.effects.doubtful(work.id),
+        )  # fmt: skip
+        self._results.append(Settlement.of_failure(work, settled, now))
+        self._settled.set()
+
+    def _again(self, work: Work, error: Retry | Pause | Uncertain, now: int) -> tuple[str, int, str]:
+        """(state, due, cause): later by the schedule with full jitter, by the far side's word, or parked at the horizon."""
+        if now >= work.horizon_at:
+            return "parked", now, "horizon"
+        pause = self.config.schedule[min(work.attempts, len(self.config.schedule)) - 1]
+        wait = random.uniform(0.1, 1) * pause  # noqa: S311  # jitter, not a secret
+        after = getattr(error, "after", None)
+        if after:
+            wait = max(wait, min(float(after), AFTER_MOST))
+        if isinstance(error, Uncertain):
+            lag = self.effects.lag(work)
+            return "uncertain", now + int(max(wait if lag is None else 0, lag or 0) * 1000), "uncertain"
+        return "queued", now + int(wait * 1000), "paused" if isinstance(error, Pause) else "retry"
+
+    # ---- destinations ----------------------------------------------------------------------------------
+
+    def _stumbled(self, destination: str, error: Retry | Pause | Uncertain) -> None:
+        """Credentials hold the destination at once, other failures when they repeat."""
+        health = self._health.setdefault(destination, _Health())
+        health.failures += 1
+        if isinstance(error, Pause):
+            health.held_until = self._now() + 1000 * min(REST, error.after or 60)
+            text = f"{destination} refuses our credentials or quota: {error}. Its work waits."
+            self._results.append(Settlement.of_alarm(f"paused:{destination}", text))
+        elif health.failures >= BREAKER:
+            health.held_until = self._now() + 1000 * min(
+                REST, self.config.schedule[0] * 2 ** (health.failures - BREAKER)
+            )
+        instance = self.instances.get(destination)
+        if instance is not None:
+            instance.failed(error)
+
+    def _succeeded(self, destination: str) -> None:
+        health = self._health.get(destination)
+        if health is not None and health.failures:
+            self._health[destination] = _Health()
+            self._results.append(Settlement.of_calm(f"paused:{destination}"))
+        instance = self.instances.get(destination)
+        if instance is not None:
+            instance.answered()
+
+    # ---- settle ------------------------------------------------------------------------------------------
+
+    async def _settle_loop(self) -> None:
+        while True:
+            await self._settled.wait()
+            self._settled.clear()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        """All results so far in one transaction; if the store is away they stay, and the leases are kept."""
+        while self._results:
+            batch, self._results = self._results, []
+            try:
+                crashpoint("out.before_settle")
+                await self.store.write(settle_all, batch, self.store.ids.next, self._now())
+                crashpoint("out.recorded")
+            except (StoreAway, CommitUnknown, OperationalError) as error:
+                log.warning("outbox.settle_later", why=str(error))
+                self._results = batch + self._results
+                await self.clock.sleep(1)
+                continue
+            for one in batch:
+                if one.settled is not None:
+                    self._running.pop(one.settled.id, None)
+            self.fabric.wake("outbox")
+            self.fabric.wake("events")
+
+    async def _renew_loop(self) -> None:
+        while True:
+            await self.clock.sleep(self.config.lease / 3)
+            held = [(number, fence) for number, (fence, _) in self._running.items()]
+            if held:
+                until = self._now() + int(self.config.lease * 1000)
+                try:
+                    await self.store.write(rows.renew, held, until)
+                except (StoreAway, CommitUnknown, OperationalError) as error:
+                    log.warning("outbox.renew_failed", why=str(error))
+
+    def _now(self) -> int:
+        return to_millis(self.clock.now())
+
+
+def _row(work: Work, n: int, step: Step, keys: Keys) -> StepRow:
+    lag = None if step.find_lag is None else int(step.find_lag * 1000)
+    key = f"{keys.message_key(work.id)}-{n}"
+    return StepRow(
+        work.id, n, key, step.kind, step.body, step.harmless, int(step.key_life * 1000), lag, "planned", None, None
+    )
+
+
+def _keep_plans(conn: Connection, works: Sequence[Work], now: int) -> None:
+    rows.keep_plan(conn, [step for work in works for step in work.steps])
+    rows.begin(conn, works, now)
+
+
+def _step_done(conn: Connection, work: int, n: int, done: str, following: int, now: int) -> None:
+    rows.finish_steps(conn, [(work, n, done)], [(work, following, now)])
+
+
+def _trace(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))[-4000:]

@@ -1,0 +1,178 @@
+"""One message's path, from the journal to its query, top to bottom.
+
+    claim → parse → look up → for each item: recognise → thread → validate → triage → record → wake the outbox
+
+A batch is judged in one store thread on what one look-up found, and written in one transaction which re-checks keys
+and versions; if another node was faster the batch is judged again. Intake order is kept inside a lane because
+batches are claimed and judged in it. A failing envelope never blocks those behind it: the batch is halved until it
+stands alone, tried five times, and parked with its cause and trace (R5, R8, R9).
+"""
+
+import asyncio
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from context_store import CommitUnknown, Store, StoreAway
+from context_store.audit import add_events
+from context_store.blobs import BlobStore
+from context_store.crashpoints import crashpoint
+from context_store.lookups import gather
+from context_store.pending import Outcome, PendingEnvelope, claim_envelopes, settle
+from context_store.record import Batch, Stale, record
+from context_store.times import to_millis
+from hub.config import Config
+from hub.draft import Draft
+from hub.fabric.local import LocalFabric
+from hub.instances import Instance
+from hub.intake import Intake
+from hub.items import Judge, wanted
+from hub.keys import Keys
+from hub.recognise import Directory
+from hub.workers import Parsed, Parsers
+from plugins import Clock
+from routing import RuleSet
+
+log = structlog.get_logger("trunkline.pipeline")
+
+TRIES = 5
+WORKERS = 2
+"""An envelope that cost so many workers is parked."""
+STALE_TRIES = 20
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """Runs until stopped; one for each process."""
+
+    store: Store
+    blobs: BlobStore
+    fabric: LocalFabric
+    intake: Intake
+    parsers: Parsers
+    instances: Mapping[str, Instance]
+    rules: Callable[[], RuleSet]
+    directory: Directory
+    keys: Keys
+    config: Config
+    clock: Clock
+    stopping: bool = False
+
+    async def run(self) -> None:
+        """Take what is pending until told to stop; trouble with the store is waited out, never skipped."""
+        while not self.stopping:
+            try:
+                if not await self.batch():
+                    await self.fabric.wait("intake", self.config.delivery.poll)
+            except (StoreAway, CommitUnknown, OperationalError) as error:
+                log.warning("pipeline.store_away", why=str(error))
+                await self.clock.sleep(1)
+
+    async def batch(self) -> int:
+        """Claim what is pending and take it all the way; returns how many envelopes were claimed."""
+        async with self.store.holding(claim_envelopes, self.config.limits.batch) as pending:
+            if pending:
+                crashpoint("parse.begin")
+                await self.take(pending)
+                self.fabric.wake("outbox")
+                self.fabric.wake("events")
+            return len(pending)
+
+    async def take(self, pending: Sequence[PendingEnvelope]) -> None:
+        """Parse, judge and record; what fails to parse is tried again or parked, the others go on."""
+        parsed = await self.parsers.parse(await self._with_bytes(pending))
+        good = [p for p in parsed if not p.cause]
+        await self._note_failures([p for p in parsed if p.cause])
+        if good:
+            await self._record(good)
+
+    async def _record(self, parsed: Sequence[Parsed]) -> None:
+        """One transaction for all; a poisoned one among them is found by halving."""
+        try:
+            batch = await self._judge_and_write(parsed)
+        except (StoreAway, CommitUnknown, OperationalError):
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever one envelope brings must not stop the others
+            if len(parsed) == 1:
+                await self._note_failures([_failed(parsed[0], error)])
+                return
+            middle = len(parsed) // 2
+            await self._record(parsed[:middle])
+            await self._record(parsed[middle:])
+            return
+        self.intake.pending -= len(batch.done) + len(batch.parked)
+
+    async def _judge_and_write(self, parsed: Sequence[Parsed]) -> Batch:
+        rules = self.rules()  # one version judges the whole batch (R14)
+        for _ in range(STALE_TRIES):
+            batch = await self.store.read(self._judge, parsed, rules)
+            await self._keep_large(batch)
+            crashpoint("record.begin")
+            try:
+                await self.store.write(_write, batch)
+            except (Stale, IntegrityError) as error:
+                log.info("pipeline.judged_again", why=str(error)[:200])
+                continue
+            crashpoint("record.committed")
+            return batch
+        raise Stale(f"other nodes were faster {STALE_TRIES} times")
+
+    def _judge(self, conn: Connection, parsed: Sequence[Parsed], rules: RuleSet) -> Batch:
+        """Look up, then go through the items in intake order (in a store thread, off the event loop)."""
+        now = self.clock.now()
+        known = gather(conn, wanted(parsed, self.keys, self.config.threading, to_millis(now)), to_millis(now))
+        judge = Judge(Draft(self.store, known, now), rules, self.instances, self.directory, self.keys, self.config)
+        for one in parsed:
+            judge.envelope(one)
+        return judge.draft.batch
+
+    # ---- around the path -------------------------------------------------------------------------------
+
+    async def _with_bytes(self, pending: Sequence[PendingEnvelope]) -> list[PendingEnvelope]:
+        """Large raw bytes lie in the folder."""
+        return [await asyncio.to_thread(self.blobs.fill, e) if e.raw is None else e for e in pending]
+
+    async def _keep_large(self, batch: Batch) -> None:
+        """Large attachments are files before their rows are (R4)."""
+        large = [data for data in batch.large.values()]
+        if large:
+            await asyncio.to_thread(lambda: [self.blobs.stow(data) for data in large])
+
+    async def _note_failures(self, failed: Sequence[Parsed]) -> None:
+        """Count the try; park at the fifth, or at the second lost worker. The rest is tried again with the next batch."""
+        if not failed:
+            return
+        outcomes = [_outcome(p) for p in failed]
+        parked = sum(o.state == "parked" for o in outcomes)
+        for p, o in zip(failed, outcomes, strict=True):
+            event = "envelope.parked" if o.state == "parked" else "envelope.failed"
+            log.warning(event, envelope=p.envelope.id, instance=p.envelope.instance, cause=p.cause, attempts=o.attempts)
+        crashpoint("park.before_commit")
+        await self.store.write(settle, outcomes, self.store.node, to_millis(self.clock.now()))
+        self.intake.pending -= parked
+
+
+def _write(conn: Connection, batch: Batch) -> None:
+    record(conn, batch, add_events)
+    crashpoint("record.before_commit")
+
+
+def _failed(parsed: Parsed, error: BaseException) -> Parsed:
+    trace = "".join(traceback.format_exception(error))[-4000:]
+    return Parsed(parsed.envelope, cause="record_failed", trace=trace)
+
+
+def _outcome(parsed: Parsed) -> Outcome:
+    envelope = parsed.envelope
+    attempts, lost = envelope.attempts + 1, envelope.workers_lost + parsed.worker_lost
+    # what is deterministic fails alike every time: a parser that raised on these bytes is not asked again
+    hopeless = parsed.cause in ("parse_failed", "instance_missing")
+    parked = hopeless or attempts >= TRIES or lost >= WORKERS
+    return Outcome(
+        id=envelope.id, state="parked" if parked else "pending", cause=parsed.cause, trace=parsed.trace,
+        attempts=attempts, workers_lost=lost,
+    )  # fmt: skip

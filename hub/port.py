@@ -1,0 +1,108 @@
+"""What a running connector holds of the hub: the contract's `HubPort`, one for each instance."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from context_store import Store
+from context_store.blobs import BlobStore
+from context_store.cursors import read_cursor
+from context_store.followed import continues, lines_after, reference_for
+from context_store.references import receipt_of
+from context_store.secrets import Vault
+from context_store.text import hash_key
+from context_store.times import to_millis
+from hub.attempt import HubEgress, Renew
+from hub.draft import thread_hash
+from hub.egress import Client
+from hub.fabric.local import LocalFabric
+from hub.instances import Instance
+from hub.intake import Intake
+from plugins import Clock, Envelope, Line, Received
+
+EARLY_MS = 60_000
+POLL = 5.0
+"""Seconds after which a feed looks again even without a wake-up (R12)."""
+
+
+class Port(HubEgress):
+    """The hub, as far as one instance sees it."""
+
+    def __init__(
+        self, instance: str, store: Store, blobs: BlobStore, vault: Vault, client: Client, fabric: LocalFabric,
+        clock: Clock,
+    ) -> None:  # fmt: skip
+        super().__init__(client, clock, blobs=self._blob, tokens=self._token)
+        self._instance = instance
+        self._store = store
+        self._blob_store = blobs
+        self._vault = vault
+        self._fabric = fabric
+        self._renewing = asyncio.Lock()
+        self.intake: Intake
+        self.evidence: Instance
+
+    # ---- in ------------------------------------------------------------------------------------------
+
+    async def receive(
+        self, *envelopes: Envelope, cursor: bytes | None = None, name: str = "", wait: bool = True
+    ) -> Sequence[Received]:
+        """As the protocol says."""
+        received = await self.intake.receive(self._instance, envelopes, cursor=cursor, name=name, wait=wait)
+        self.evidence.answered(message=bool(envelopes))
+        return received
+
+    async def cursor(self, name: str = "") -> bytes | None:
+        """As the protocol says."""
+        return await self._store.read(read_cursor, self._instance, name)
+
+    def alive(self) -> None:
+        """As the protocol says."""
+        self.evidence.answered()
+
+    # ---- the desk --------------------------------------------------------------------------------------
+
+    async def reference(self, envelope: Envelope) -> str:
+        """As the protocol says."""
+        found = await self._store.read(reference_for, hash_key(self._instance, envelope.key))
+        if found is None:
+            return ""
+        number, reference = found
+        return reference or receipt_of(number)
+
+    async def notices(self) -> Sequence[str]:
+        """As the protocol says. Announcements are not kept yet, so none is in force."""
+        return ()
+
+    async def redeem(self, token: str, envelope: Envelope) -> bool:
+        """As the protocol says; ten tries an hour for whoever stands in the envelope's lane."""
+        if not self._fabric.allow(f"redeem:{self._instance}:{envelope.lane}", 10, 3600):
+            return False
+        return await self._store.read(continues, hash_key("continue", token), to_millis(self.clock.now()))
+
+    async def feed(self, thread: str, after: int) -> AsyncIterator[Line]:
+        """As the protocol says."""
+        key = thread_hash(self._instance, thread)
+        while True:
+            for line in await self._store.read(lines_after, key, after):
+                after = line.seq
+                yield line
+            await self._fabric.wait(f"thread:{key.hex()}", POLL)
+
+    def signal(self, thread: str, what: str) -> None:
+        """As the protocol says."""
+        self._fabric.wake(f"signal:{self._instance}:{thread}:{what}")
+
+    # ---- for plugins ---------------------------------------------------------------------------------
+
+    async def _blob(self, sha256: str) -> bytes:
+        return await self._store.read(self._blob_store.get, bytes.fromhex(sha256))
+
+    async def _token(self, name: str, renew: Renew) -> bytes:
+        """Renewed a minute before it expires, and stored before anybody uses it."""
+        async with self._renewing:
+            kept = await self._store.read(self._vault.get, self._instance, name)
+            if kept is not None and kept[1] - to_millis(self.clock.now()) > EARLY_MS:
+                return kept[0]
+            value, expires = await renew(kept[0] if kept else None)
+            await self._store.write(self._vault.put, self._instance, name, value, to_millis(expires))
+            return value

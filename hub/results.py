@@ -1,0 +1,110 @@
+"""What the outbox learned, written in one transaction: rows, steps, deliveries, tickets, events and alarms."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Connection
+
+from context_store import alarms
+from context_store import outbox as rows
+from context_store.audit import NewEvent, add_events
+from context_store.outbox import Settled, Work
+from context_store.text import canonical
+from hub.draft import message_hash
+from hub.effects import Result
+from plugins import Open, TicketWork
+
+
+class Settlement(Struct, frozen=True):
+    """One result; of its parts those stand that apply."""
+
+    work: Work | None = None
+    settled: Settled | None = None
+    results: tuple[Result, ...] = ()
+    alarm: tuple[str, str] | None = None
+    calm: str = ""
+
+    @classmethod
+    def of_success(cls, work: Work, results: Sequence[Result], now: int) -> "Settlement":
+        """Every step is done."""
+        doubtful = work.maybe_duplicate or any(result.doubtful for result in results)
+        settled = Settled(id=work.id, fence=work.fence, state="done", due_at=now, maybe_duplicate=doubtful)
+        return cls(work, settled, tuple(results))
+
+    @classmethod
+    def of_failure(cls, work: Work, settled: Settled, now: int) -> "Settlement":  # noqa: ARG003  # beside of_success
+        """It comes again, is parked, or (a need) is met."""
+        return cls(work, settled)
+
+    @classmethod
+    def of_alarm(cls, key: str, text: str) -> "Settlement":
+        """A person must know."""
+        return cls(alarm=(key, text))
+
+    @classmethod
+    def of_calm(cls, key: str) -> "Settlement":
+        """It is well again."""
+        return cls(calm=key)
+
+
+def settle_all(conn: Connection, batch: Sequence[Settlement], next_id: Callable[[], int], now: int) -> None:
+    """Whoever lost the lease meanwhile writes nothing: its fence is no longer the row's."""
+    mine = rows.settle(conn, [one.settled for one in batch if one.settled], now)
+    held = [one for one in batch if one.work is not None and one.settled is not None and one.work.id in mine]
+    good = [(one.work, one.results) for one in held if one.work is not None and one.results]
+    rows.finish_steps(conn, [(w.id, len(r) - 1, r[-1].json()) for w, r in good], [])
+    rows.delivered(conn, [_delivered(w, r) for w, r in good if w.kind == "delivery" and w.message_id is not None])
+    rows.ticketed(conn, [_ticket(w, r, next_id(), now) for w, r in good if w.kind == "dispatch"])
+    failed = [
+        (one.work.message_id, "failed" if one.settled.state == "parked" else one.settled.state)
+        for one in held
+        if one.work is not None and one.settled is not None and one.work.kind == "delivery" and one.work.message_id
+        and one.settled.state in ("parked", "uncertain")
+    ]  # fmt: skip
+    rows.delivery_state(conn, failed)
+    add_events(conn, [event for one in held if (event := _event(one, next_id(), now)) is not None])
+    for one in batch:
+        if one.alarm is not None:
+            alarms.raise_(conn, one.alarm[0], one.alarm[1], now)
+        elif one.calm:
+            alarms.clear(conn, one.calm, now)
+
+
+def _delivered(work: Work, results: Sequence[Result]) -> tuple[int, str, str, bytes]:
+    first = results[0].done
+    return work.message_id or 0, "sent", canonical(first.ref, 1024), message_hash(work.destination, first.ref)
+
+
+def _ticket(work: Work, results: Sequence[Result], number: int, now: int) -> dict[str, Any]:
+    first, last = results[0].done, results[-1].done
+    said = msgspec.json.decode(work.body, type=TicketWork)
+    objects = [name for result in results for name in result.done.objects]
+    return {
+        "id": number, "query_id": work.query_id, "target": work.destination, "ext_id": said.ext_id,
+        "ticket": canonical(first.ref if isinstance(said, Open) else last.ref, 1024), "revision": last.revision,
+        "fields": "{}", "state": "", "objects": msgspec.json.encode(objects).decode(), "opened_at": now,
+        "updated_at": now,
+    }  # fmt: skip
+
+
+def _event(one: Settlement, number: int, now: int) -> NewEvent | None:
+    """What the journey shows of it; tries that will be repeated are no news."""
+    work, settled = one.work, one.settled
+    if work is None or settled is None or work.kind == "need" or settled.state == "queued":
+        return None
+    noun = "message" if work.kind == "delivery" else "ticket"
+    caught = bool(one.results and one.results[0].done.caught)
+    verb = {"done": "caught" if caught else "sent", "parked": "parked", "uncertain": "uncertain"}[settled.state]
+    body: dict[str, Any] = {"destination": work.destination, "attempts": work.attempts}
+    if one.results:
+        body["ref"] = canonical(one.results[0].done.ref, 1024)
+    if settled.cause:
+        body["cause"] = settled.cause
+    if settled.maybe_duplicate:
+        body["maybe_duplicate"] = True
+    return NewEvent(
+        id=number, kind=f"{noun}.{verb}", subject_id=work.query_id, message_id=work.message_id, actor="hub", at=now,
+        body=body,
+    )  # fmt: skip

@@ -1,0 +1,52 @@
+# ruff: noqa: D102  # a property's type says what it is
+"""What the web needs of the hub, said once: pages can be tried against a store and these few words alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from context_store import Store
+from hub.config import Config
+from hub.instances import Instance
+from plugins import Clock, Desk, Identity, Reply, Request
+
+
+class Intake(Protocol):
+    """The HTTP side of a webhook; never raises contract errors."""
+
+    @property
+    def full(self) -> bool: ...
+    async def accept(self, instance_id: str, request: Request, peer: str) -> Reply: ...
+
+
+class Hub(Protocol):
+    """`hub.app.Hub`, as far as pages see it."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def instances(self) -> Mapping[str, Instance]: ...
+    @property
+    def intake(self) -> Intake: ...
+    @property
+    def desk(self) -> Desk: ...
+
+
+class Operations(Protocol):
+    """`hub.operations`: what an agent can do, in console and CLI alike. Every one is told who acts.
+
+    They raise LookupError for what isn't there and ValueError for what can't be done, in words for the agent.
+    """
+
+    async def reply(
+        self, hub: Any, actor: str, query: str, text: str, *, public: bool = True, to_message: int | None = None
+    ) -> Any: ...
+    async def recipient(
+        self, hub: Any, actor: str, reference: str, to_message: int | None = None
+    ) -> tuple[Identity, str]: ...
+    async def set_query(self, hub: Any, actor: str, reference: str, changes: Mapping[str, Any]) -> Any: ...
+    async def note(self, hub: Any, actor: str, reference: str, text: str) -> Any: ...
+    async def release(self, hub: Any, actor: str, ids: Sequence[int]) -> Any: ...
