@@ -86,7 +86,7 @@ class _Collector:
         kind = part.type
         if kind == "text/x-amp-html":
             return []
-        if kind.startswith("multipart/") and root:
+        if kind.startswith("multipart/"):
             kind = "text/plain"  # a container without parts: broken, but people wrote something in it
         elif part.attached and not (root and part.disposition != "attachment" and kind.startswith("text/") and kind != "text/calendar"):
             self._file(part)

@@ -65,6 +65,7 @@ def read_headers(data: bytes, start: int, end: int, limits: Limits) -> Headers:
 
 
 def _mbox(data: bytes, start: int, end: int) -> int:
+    start += 3 * data.startswith(b"\xef\xbb\xbf", start, end)  # a byte order mark: the mail was saved by an editor
     if data.startswith((b"From ", b">From "), start, end):
         return data.find(b"\n", start, end) + 1 or end
     return start

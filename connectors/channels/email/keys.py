@@ -60,4 +60,5 @@ def clean_id(text: str) -> str:
 
 def _mbox_line(raw: bytes) -> int:
     """Where the mail begins behind a `From ` line of mbox files, which some pipes leave in place."""
-    return raw.find(b"\n", 0, 1000) + 1 if raw.startswith((b"From ", b">From ")) else 0
+    start = 3 * raw.startswith(b"\xef\xbb\xbf")
+    return raw.find(b"\n", 0, 1000) + 1 or start if raw.startswith((b"From ", b">From "), start) else start

@@ -14,6 +14,7 @@ from connectors.channels.email.headers import Headers, parameters, read_headers
 from connectors.channels.email.options import Limits
 
 _AFTER = re.compile(rb"(--[^\n]{0,200}|[ \t]*)(?:\r?\n|\Z)")
+_FIRST = re.compile(rb"(?m)^--([^\s-][^\r\n]{2,120}?|-{2,}[^\s-][^\r\n]{2,120}?)[ \t]*\r?$")
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 _UU = re.compile(rb"begin [0-7]{3,4} ([^\n]{1,200})\n")
 
@@ -107,11 +108,14 @@ class Tree:
         return Part(data, head, end, default)
 
     def _split(self, part: Part, depth: int) -> list[Part]:
-        boundary = part.params.get("boundary", "").strip()
-        if not part.type.startswith("multipart/") or not boundary:
+        if not part.type.startswith("multipart/"):
             return []
         if depth > self.limits.depth:
             self.notes["depth"] = None
+            part.type = "application/octet-stream"  # kept as a file
+            return []
+        boundary = part.params.get("boundary", "").strip() or _guessed(part)
+        if not boundary:
             return []
         default = "message/rfc822" if part.type == "multipart/digest" else "text/plain"
         for start, end in _between(part, boundary.encode("utf-8", "surrogateescape")[:200]):
@@ -121,6 +125,12 @@ class Tree:
                 return []
             part.parts.append(self._part(part.data, start, end, default))
         return part.parts
+
+
+def _guessed(part: Part) -> str:
+    """The boundary of a container that names none, where its first lines show one."""
+    found = _FIRST.search(part.data, part.start, min(part.end, part.start + 2000))
+    return found[1].decode("utf-8", "surrogateescape") if found else ""
 
 
 def _between(part: Part, boundary: bytes) -> Iterator[tuple[int, int]]:
@@ -157,11 +167,12 @@ def _trimmed(data: bytes, start: int, at: int) -> int:
 def base64(raw: bytes) -> bytes:
     """All that decodes, also behind padding in the middle (parts glued together)."""
     body, _, rest = raw.rstrip(b"\r\n\t =").partition(b"=")
+    rest = rest.lstrip(b"=")
     try:
         first = binascii.a2b_base64(body + b"==")
     except binascii.Error:
         first = _damaged(body)
-    return first + base64(rest) if rest and len(rest) < len(raw) and rest.count(b"=") < 50 else first
+    return first + base64(rest) if rest.startswith((b"\r", b"\n")) and rest.count(b"=") < 50 else first
 
 
 _ALPHABET = re.compile(rb"[^A-Za-z0-9+/]+")

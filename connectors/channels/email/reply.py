@@ -40,6 +40,7 @@ _ABOVE = re2.compile(rf"(?i)(?:{ABOVE})")
 _RULE = re2.compile(r"^[\s*]*(?:[-_=—–*]\s?){3,}[\s*]*$")
 _DELIMITER = re2.compile(r"^--[ \t\r]*$")
 _FOOTER = re2.compile(r"^_{2,}$")
+_INITIALS = re2.compile(r"^ ?([A-Z]{1,3})>(?:\s|$)")
 _INLINE = re2.compile(rf"(?i)(?:\b(?:{INLINE})\b|以下|下記|下面|如下)")
 _PHONE = re2.compile(
     rf"(?i)^[\s<(*_\[]*(?:(?:{SENT_FROM})\b.{{0,60}}\b(?:{DEVICE}|TI-85|for iOS|iOS\S*)(?:\b.{{0,60}})?|{SENT_FROM_CJK}.{{0,40}}|"
@@ -86,8 +87,17 @@ class _Reader:
     def __init__(self, lines: list[str]) -> None:
         self.lines = [line[:_WIDE].replace("\xa0", " ").replace("\u202f", " ") for line in lines]
         self.kinds = [_kind(line) for line in self.lines]
+        self._initialled()
         self.tail = False
         """Everything from some line on is a quotation."""
+
+    def _initialled(self) -> None:
+        """Two lines or more with the same initials before `>` (The Bat, Supercite) are a quotation too."""
+        marks = [_INITIALS.match(line) for line in self.lines]
+        for index in range(1, len(marks)):
+            one, two = marks[index - 1], marks[index]
+            if one and two and one[1] == two[1]:
+                self.kinds[index - 1] = self.kinds[index] = _QUOTE
 
     def quotes(self) -> list[str]:
         """Mark the lines of quotations, "" elsewhere."""
@@ -112,7 +122,7 @@ class _Reader:
                 break
             else:
                 index = end + 1
-        return marks if self._said(marks, len(marks)) else [""] * len(marks)
+        return marks
 
     def _opening(self, index: int) -> tuple[int, int, bool]:
         """Does line `index` end an attribution, or begin a header block? (first line, last line, certain) or (_, -1, _)."""

@@ -24,7 +24,7 @@ class Report(NamedTuple):
 
 _LOOKED_AT = 64 << 10
 _DAEMON = re2.compile(
-    r"(?i)^(?:.*mailer-?_?daemon.*|postmaster.*|mail-?daemon|mdaemon.*|mail_?master|maildelivery|mailsystem|mail-?system|mail_delivery.*|"
+    r"(?i)^(?:.*mailer-?_?daemon.*|post_?master.*|mail-?daemon|mdaemon.*|mail_?master|maildelivery|mail[._-]?(?:delivery[._-]?)?sys.*|mail_delivery.*|"
     r"bounces?|bounces?[-+].*|.*bouncenotif.*|smtpd?|nobody|microsoftexchange.*|.*delivery-?(?:status|notification|failure).*|"
     r"mmsadmin|info\.mail.*|mail-?admin.*|email-?bounce.*|.*undelivered.*|amavis.*|scanner|virus.*)@"
 )
@@ -36,14 +36,14 @@ _UNDELIVERED = re2.compile(
     r"unzustellbar|zustellung.{0,20}(?:fehl|nicht|status|benachrichtigung)|nicht zugestellt|non remis|non distribu|échec|non recapitat|"
     r"mancata consegna|no (?:se )?(?:ha podido )?entreg|devuelto|não entreg|devolvid|onbestelbaar|niet bezorgd|nie dostarcz|"
     r"не доставлен|недоставлен|невозможно доставить|配信|不达|退信|投递|送信.{0,6}(?:エラー|失敗)|エラーメール|無法投遞|undelivered|"
-    r"virus (?:found|alert|detected)|spam.{0,20}reject|blocked|mail system error|user not found|no such user"
+    r"virus (?:found|alert|detected)|spam.{0,20}reject|blocked|mail system error|user not found|no such user|エラー通知"
 )
 _CAUSE = re2.compile(
     r"(?i)\b[45]\d\d[ -]#?[45]\.\d{1,3}\.\d{1,3}\b|\b5[05]\d[ :-]|\b[45]\.\d\.\d{1,3}\b|user (?:is )?unknown|unknown user|no such user|"
     r"does ?n.t (?:exist|have)|does not exist|not (?:found|exist|known|listed|accepted|a valid)|over ?quota|quota exceeded|mailbox.{0,30}full|"
     r"unrouteable|undeliverable|(?:could|was|can|be)(?: not|n't|not) (?:be )?(?:deliver|sen[dt]|reach|relay)|unable to deliver|rejected|"
     r"host (?:unknown|not found)|failed (?:permanently|address|recipient)|permanent(?:ly)? (?:error|fail)|delivery.{0,60}fail|invalid (?:recipient|address)|"
-    r"returned to sender|undelivered|not delivered|message size|exceed|timed? ?out|retry|queued? (?:too long|for)|blocked|refused|"
+    r"returned to sender|undelivered|did not reach|not reach|not delivered|message size|exceed|timed? ?out|retry|queued? (?:too long|for)|blocked|refused|"
     r"存在しません|見つかり|配信できません|配信でき|届け|容量|宛先|エラー|unavailable|suspended|disabled|virus|spam|non-?existent|denied"
 )
 _AUTOREPLY = re2.compile(
@@ -53,6 +53,10 @@ _AUTOREPLY = re2.compile(
     r"resposta autom|fora do escritório|automatisch antwoord|afwezig|autosvar|frånvaro|fravær|ikke til stede|automaattinen vastaus|poissa|"
     r"автоответ|автоматический ответ|odpowiedź automatyczna|automatická odpov|nieobecno|otomatik yanıt|自動返信|自动回复|自動回覆|不在|자동 회신|자동응답)"
 )
+_NOTIFIED = re2.compile(r'(?i)^\s*\{\s*"(?:notificationType|eventType)"\s*:\s*"(bounce|complaint)"')
+"""Amazon SES reports by mail through SNS (its documentation, "Notification contents")."""
+_COMPLAINT = re2.compile(r"(?i)^\s*complaint about message from \d")
+"""Hotmail's feedback loop (JMRP), which is no ARF."""
 _LATER = re2.compile(r"(?i)will (?:be )?(?:retried|keep trying|continue|try again)|still (?:being )?(?:trying|retried)|not yet been delivered|delayed|warning")
 _NO_REPLY = re2.compile(r"(?i)^(?:no-?_?reply|do-?_?not-?_?reply|donotreply|notifications?|newsletter|mailings?|news)(?:[-+._].*)?@")
 _ID = re2.compile(r"(?im)^[\s>|:*-]*message-?id\s*:?\s*<([^<>\s]{3,500})>")
@@ -77,6 +81,10 @@ def classify(tree: Tree, head: Headers, sender: str, null: bool, subject: str, t
     ):
         if kind in kinds:
             return read(kinds[kind], leaves, limits)
+    if notified := _NOTIFIED.search(text[:500]):
+        return Report("report" if notified[1].lower() == "complaint" else "bounce")
+    if _COMPLAINT.search(subject) and "message/rfc822" in kinds:
+        return Report("report", original_id(leaves, limits))
     return _bounce(leaves, sender, null, subject, text, limits) or _said(head, sender, null, subject)
 
 
@@ -126,7 +134,7 @@ def original_id(leaves: list[Part], limits: Limits) -> str:
 def _bounce(leaves: list[Part], sender: str, null: bool, subject: str, text: str, limits: Limits) -> Report | None:
     """Bounces of systems that know no DSN: who writes, what the subject says, what the text says; two of the three."""
     text = text[:_LOOKED_AT]
-    daemon = null or not sender or _DAEMON.search(sender) is not None
+    daemon = null or not sender or _DAEMON.search(sender) is not None or _NO_REPLY.search(sender) is not None
     titled = _UNDELIVERED.search(subject) is not None
     told = _CAUSE.search(text) is not None
     returned = _ID.search(text)

@@ -1,0 +1,25 @@
+"""`python -m bench COMMAND`: each command is a module with `add(parser)`, which sets `run(arguments) -> exit code`."""
+
+import argparse
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    "parse-corpus": ("bench.parse_corpus", "agreement of the mail parser with the shared corpora"),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    chosen = next((word for word in sys.argv[1:] if word in COMMANDS), None)
+    for name, (module, about) in COMMANDS.items():
+        command = commands.add_parser(name, help=about)
+        if name == chosen:
+            import_module(module).add(command)  # the others' servers and drivers stay unloaded
+    arguments = parser.parse_args()
+    return int(arguments.run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
