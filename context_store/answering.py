@@ -71,7 +71,7 @@ def answerable(conn: Connection, root: int, message: int | None = None) -> list[
             th.key,
             m.reply_via,
             m.subject,
-        )  # fmt: skip
+        )
         .select_from(
             t.messages
             .join(t.queries, q.id == m.query_id)

@@ -77,5 +77,6 @@ def update(conn: Connection, table: Table, columns: Sequence[str], rows: Rows, *
 def add_up(conn: Connection, table: Table, columns: Sequence[str], rows: Rows, *, keys: int) -> None:
     """Upsert counters: the last column is added to what stands there."""
     counter = columns[-1]
-    conflict = f"ON CONFLICT ({', '.join(columns[:keys])}) DO UPDATE SET {counter} = {table.name}.{counter} + excluded.{counter}"
+    adds = f"{counter} = {table.name}.{counter} + excluded.{counter}"
+    conflict = f"ON CONFLICT ({', '.join(columns[:keys])}) DO UPDATE SET {adds}"
     insert(conn, table, columns, rows, conflict=conflict)

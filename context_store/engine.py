@@ -37,8 +37,12 @@ class Store:
     have no effect outside it, since PostgreSQL may roll it back and have it run again.
     """
 
-    def __init__(self, backend: SqliteBackend | PostgresBackend, folder: Path, clock: Clock) -> None:
+    ids: Ids
+
+    def __init__(self, url: str, folder: Path, clock: Clock) -> None:
         """Use `open`."""
+        backend = _backend_of(url)
+        self.url = url
         self.folder = folder
         self.blobs = BlobStore(folder)
         self.clock = clock
@@ -63,7 +67,7 @@ class Store:
     @classmethod
     def _open(cls, url: str, folder: Path, clock: Clock) -> "Store":
         folder.mkdir(parents=True, exist_ok=True)
-        store = cls(_backend_of(url), folder, clock)
+        store = cls(url, folder, clock)
         try:
             store.ids = store._backend.prepare(store._prepare)
         except BaseException:
@@ -73,8 +77,6 @@ class Store:
             store._renewer = threading.Thread(target=store._renew, name="store-lease", daemon=True)
             store._renewer.start()
         return store
-
-    ids: Ids
 
     @property
     def node(self) -> int:

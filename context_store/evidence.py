@@ -59,6 +59,13 @@ class Backlog(Struct, frozen=True, kw_only=True):
     oldest_due_at: int | None
 
 
+class Marks(Struct, frozen=True, kw_only=True):
+    """What the menu warns of."""
+
+    parked: int
+    alarms: int
+
+
 class Health(Struct, frozen=True, kw_only=True):
     """The store's side of the evidence."""
 
@@ -187,6 +194,20 @@ def alarms(conn: Connection) -> tuple[AlarmView, ...]:
 def health(conn: Connection, configured: Collection[str]) -> Health:
     """What the store knows of the hub's health; the supervisor knows the rest."""
     return Health(accounts=accounts(conn, configured), alarms=alarms(conn), backlog=_backlog(conn))
+
+
+def marks(conn: Connection) -> Marks:
+    """For the menu of every page: partial indexes and a short table only."""
+    counted = [
+        select(func.count()).select_from(table).where(text(condition)).scalar_subquery()
+        for table, condition in (
+            (t.envelopes, "envelopes.state = 'parked'"),
+            (t.outbox, "outbox.state = 'parked'"),
+            (t.alarms, "alarms.cleared_at IS NULL"),
+        )
+    ]
+    envelopes, work, standing = conn.execute(select(*counted)).one()
+    return Marks(parked=envelopes + work, alarms=standing)
 
 
 # ---- parked ------------------------------------------------------------------------------------------

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from context_store import tables as t
 from context_store.blobs import BlobFindings, BlobStore
 from context_store.migrations import head, revision_of
 from context_store.pending import recount, tallies_by_instance, unaccounted
+from context_store.people import wrong_users
 
 
 def schema(conn: Connection) -> tuple[int, int]:
@@ -28,10 +29,16 @@ def miscounted(conn: Connection) -> list[str]:
 
 
 def strayed(conn: Connection) -> int:
-    """Identities whose `user_id` is not that of an active link."""
-    i, k = t.identities.c, t.links.c
-    link = select(k.id).where(k.identity_id == i.id, k.user_id == i.user_id, k.revoked_at.is_(None)).exists()
-    return int(conn.scalar(select(func.count()).select_from(t.identities).where(~link)) or 0)
+    """Identities whose `user_id` is not that of the person whom the active links make."""
+    return len(wrong_users(conn))
+
+
+def damage(conn: Connection) -> list[str]:
+    """What is wrong with the database itself; reads every page of an SQLite file."""
+    if conn.dialect.name == "sqlite":
+        return [str(row[0]) for row in conn.exec_driver_sql("PRAGMA integrity_check(10)") if row[0] != "ok"]
+    unsafe = [name for name in ("fsync", "full_page_writes") if conn.exec_driver_sql(f"SHOW {name}").scalar() != "on"]
+    return [f"PostgreSQL runs with {name} = off: a power cut loses what was acknowledged" for name in unsafe]
 
 
 def blobs(conn: Connection, folder: Path) -> BlobFindings:

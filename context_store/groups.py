@@ -11,7 +11,7 @@ from context_store.tables import organisations, teams
 def sync_organisations(
     conn: Connection, wanted: Mapping[str, tuple[str, Sequence[str]]], next_id: Callable[[], int]
 ) -> dict[str, int]:
-    """slug → (name, domains) as the file has it now; ids by slug. One that the file dropped keeps its users."""
+    """Slug → (name, domains) as the file has it now; ids by slug. One that the file dropped keeps its users."""
     known = {row.slug: row for row in conn.execute(select(organisations))}
     for slug, (name, domains) in wanted.items():
         values = {"name": name, "domains": msgspec.json.encode(domains).decode()}
@@ -24,7 +24,7 @@ def sync_organisations(
 
 
 def sync_teams(conn: Connection, wanted: Mapping[str, str], next_id: Callable[[], int]) -> None:
-    """slug → name as the file has it now."""
+    """Slug → name as the file has it now."""
     known = {row.slug: row.name for row in conn.execute(select(teams))}
     for slug, name in wanted.items():
         if slug not in known:

@@ -5,14 +5,14 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RootTransaction
 from sqlalchemy.exc import DBAPIError
 
 from context_store.errors import CommitUnknown, StoreBroken, StoreError
 
 T = TypeVar("T")
-Translate = Callable[[BaseException], StoreError | None]
-"""A driver's error as one of ours; None: not about the store's health, raise it as it is."""
+Translate = Callable[[BaseException, bool], StoreError | None]
+"""A driver's error (at COMMIT?) as one of ours; None: not about the store's health, raise it as it is."""
 
 
 class Job(Generic[T]):
@@ -45,27 +45,36 @@ def transact(conn: Connection, fn: Callable[..., T], args: tuple[Any, ...], tran
         StoreBroken: the disk failed; whether the rows are there is unknown.
         Exception: what `fn` raised, or the store's word for it; the transaction was rolled back.
     """
-    transaction = conn.begin()
+    transaction = None
     try:
+        transaction = conn.begin()
         result = fn(conn, *args)
     except BaseException as error:
-        _roll_back(transaction.rollback)
-        ours = translate(error)
+        _roll_back(conn, transaction)
+        ours = translate(error, False)
         if ours is not None:
             raise ours from error
         raise
     try:
         transaction.commit()
     except DBAPIError as error:
-        _roll_back(transaction.rollback)
-        ours = translate(error)
+        _roll_back(conn, transaction)
+        ours = translate(error, True)
         if isinstance(ours, StoreBroken):
             raise ours from error
         raise CommitUnknown(f"COMMIT failed: {error.orig}") from error
     return result
 
 
-def _roll_back(rollback: Callable[[], None]) -> None:
-    """After an error: a rollback that fails too (connection gone) adds nothing to what is already raised."""
-    with suppress(DBAPIError):
-        rollback()
+def _roll_back(conn: Connection, transaction: RootTransaction | None) -> None:
+    """After an error: a rollback that fails too (connection gone) adds nothing to what is already raised.
+
+    The driver is told as well, because SQLAlchemy holds a transaction whose COMMIT failed for ended, and SQLite keeps
+    it open.
+    """
+    with suppress(Exception):
+        if transaction is not None:
+            transaction.rollback()
+    with suppress(Exception):
+        if not conn.invalidated:
+            conn.connection.rollback()

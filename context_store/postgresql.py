@@ -28,7 +28,8 @@ SELECT set_config('synchronous_commit',
     current_setting('server_encoding'),
     set_config('tcp_keepalives_idle', '10', false),
     set_config('tcp_keepalives_interval', '5', false),
-    set_config('tcp_keepalives_count', '3', false)
+    set_config('tcp_keepalives_count', '3', false),
+    set_config('default_transaction_read_only', %s, false)
 """
 _CLIENT = {
     "connect_timeout": 5,
@@ -69,12 +70,13 @@ def _again(error: BaseException, conn: Connection) -> bool:
     return raw.broken
 
 
-def _engine(url: str, size: int, **options: Any) -> Engine:
+def _engine(url: str, size: int, *, reads: bool = False) -> Engine:
+    options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if reads else {}
     engine = create_engine(url, pool_size=size, max_overflow=0, connect_args=_CLIENT, **options)
 
     @event.listens_for(engine, "connect")
     def _durable(raw: Any, _record: object) -> None:
-        found = raw.execute(_SESSION).fetchone()
+        found = raw.execute(_SESSION, ["on" if reads else "off"]).fetchone()
         raw.commit()
         if found[0] not in {"on", "remote_apply"} or found[1] != "UTF8":
             raw.close()
@@ -93,7 +95,7 @@ class PostgresBackend:
         self._urgent = _engine(url, 1)
         self._writes = _engine(url, WRITERS)
         self._holds = _engine(url, HOLDERS)
-        self._reads = _engine(url, READERS, isolation_level="AUTOCOMMIT")
+        self._reads = _engine(url, READERS, reads=True)
         self._pools = {
             engine: ThreadPoolExecutor(size, thread_name_prefix=f"store-{name}")
             for engine, size, name in (
@@ -135,7 +137,7 @@ class PostgresBackend:
             raise StoreAway("the store is closed") from error
 
     def _transact(self, engine: Engine, fn: Callable[..., T], args: tuple[Any, ...]) -> T:
-        return self._retrying(engine, lambda conn: transact(conn, fn, args, lambda _error: None))
+        return self._retrying(engine, lambda conn: transact(conn, fn, args, lambda _error, _at_commit: None))
 
     def _read(self, fn: Callable[..., T], args: tuple[Any, ...]) -> T:
         return self._retrying(self._reads, lambda conn: fn(conn, *args))

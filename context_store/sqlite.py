@@ -33,6 +33,8 @@ CHECKPOINT_GROWTH = 8 << 20
 WAL_LIMIT = 64 << 20
 """Bytes that the WAL file keeps after a reset; it may grow beyond while a long reader holds it."""
 
+_FATAL = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_LATER = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY}
 _URGENT, _NORMAL, _STOP = range(3)
 _owned: set[Path] = set()
 _owned_lock = threading.Lock()
@@ -79,26 +81,20 @@ class OwnerLock:
             _owned.discard(self._path)
 
 
-def fatal_or_away(error: BaseException) -> StoreError | None:
-    """IOERR, CORRUPT, NOTADB: the process must stop. FULL, BUSY, READONLY: nothing changed, try later."""
+def health(error: BaseException, at_commit: bool = False) -> StoreError | None:
+    """IOERR, CORRUPT, NOTADB: the process must stop. FULL, BUSY, READONLY: nothing changed, try later.
+
+    A disk that is full at COMMIT is fatal too: what reached the WAL is unknown.
+    """
     driver = error.orig if isinstance(error, DBAPIError) else error
     if not isinstance(driver, sqlite3.Error):
         return None
     code = getattr(driver, "sqlite_errorcode", 0) & 0xFF
-    if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+    if code in _FATAL or (at_commit and code == sqlite3.SQLITE_FULL):
         return StoreBroken(f"the database file failed: {driver}")
-    if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY}:
+    if code in _LATER:
         return StoreAway(f"the database can't be written now: {driver}")
     return None
-
-
-def _fatal_at_commit(error: BaseException) -> StoreError | None:
-    """At COMMIT a full disk is fatal too: what reached the WAL is unknown."""
-    ours = fatal_or_away(error)
-    driver = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(driver, sqlite3.Error) and getattr(driver, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
-        return StoreBroken(f"the disk was full at COMMIT: {driver}")
-    return ours
 
 
 def _engine(path: Path, *, writer: bool) -> Engine:
@@ -165,7 +161,7 @@ class SqliteBackend:
 
     def prepare(self, fn: Callable[[Connection], T]) -> T:
         """Migrations and the node number, in one transaction; foreign keys are checked from then on."""
-        result = transact(self._writer, fn, (), _fatal_at_commit)
+        result = transact(self._writer, fn, (), health)
         self._raw().execute("PRAGMA foreign_keys=ON")
         self._thread.start()
         return result
@@ -181,14 +177,17 @@ class SqliteBackend:
 
     def submit_read(self, fn: Callable[..., T], args: tuple[Any, ...]) -> Future[T]:
         """In a reader thread, on one snapshot."""
-        return self._readers.submit(self._read, fn, args)
+        try:
+            return self._readers.submit(self._read, fn, args)
+        except RuntimeError as error:
+            raise StoreAway("the store is closed") from error
 
     def _read(self, fn: Callable[..., T], args: tuple[Any, ...]) -> T:
         try:
             with self._engines[1].connect() as conn, conn.begin():
                 return fn(conn, *args)
         except (DBAPIError, sqlite3.Error) as error:
-            ours = fatal_or_away(error)
+            ours = health(error, at_commit=False)
             if ours is not None:
                 raise ours from error
             raise
@@ -202,7 +201,7 @@ class SqliteBackend:
                 continue
             if job is None:
                 return
-            job.run(lambda fn, args: transact(self._writer, fn, args, _fatal_at_commit))
+            job.run(lambda fn, args: transact(self._writer, fn, args, health))
             self._commits += 1
             if self._commits >= CHECKPOINT_COMMITS or self._wal_grown():
                 self._checkpoint()

@@ -3,7 +3,7 @@
 Conventions: `*_at`, `*_until` are UTC milliseconds since 1970. Ids are the 63-bit numbers of `ids.py`, made by the
 application, so a batch needs no round trip to learn them. External ids are hashed (SHA-256) before they become
 keys: PostgreSQL refuses index rows over 8 kB and a mail's Message-ID may be longer. JSON stands in `Text`, since
-PostgreSQL's jsonb refuses what JSON allows (\\u0000). Text was canonicalised at the edge (`text.py`).
+PostgreSQL's jsonb refuses what JSON allows (an escaped NUL). Text was canonicalised at the edge (`text.py`).
 """
 
 from typing import Any
@@ -153,7 +153,7 @@ items = Table(
     UniqueConstraint("envelope_id", "n"),
     Index("ix_items_waiting", "waits_for", **_only("outcome = 'waiting'")),
     Index("ix_items_until", "until", **_only("outcome = 'waiting'")),
-    comment="what became of everything in an envelope: recorded, duplicate, skipped, waiting or parked, with its reason",
+    comment="what became of everything in an envelope (recorded, duplicate, skipped, waiting …), with its reason",
 )
 
 blobs = Table(

@@ -35,7 +35,7 @@ PAGE = 50
 
 _q, _i, _u, _m = t.queries.c, t.identities.c, t.users.c, t.messages.c
 _person = (
-    _u.id.label("user_id"), _u.name.label("user_name"), _i.id.label("identity_id"), _i.scheme, _i.value,
+    _u.id.label("user_id"), _u.name.label("user_name"), _i.id.label("person_id"), _i.scheme, _i.value,
     _i.name.label("identity_name"), _i.assurance.label("identity_assurance"),
 )  # fmt: skip
 _queries = (
@@ -58,7 +58,7 @@ _messages = (
 
 
 def _person_of(row: Any) -> Person:
-    return fill(Person, row, name=row.identity_name, assurance=row.identity_assurance)
+    return fill(Person, row, identity_id=row.person_id, name=row.identity_name, assurance=row.identity_assurance)
 
 
 def _query_row(row: Any) -> QueryRow:
@@ -108,6 +108,12 @@ def list_queries(
 def find_query(conn: Connection, reference: str) -> int | None:
     """The root of the matter that this canonical reference belongs to."""
     return conn.execute(select(_q.root_id).where(_q.reference == reference)).scalar()
+
+
+def reference_of_query(conn: Connection, query_id: int) -> str | None:
+    """The reference of the matter that a conversation belongs to."""
+    root = select(_q.root_id).where(_q.id == query_id).scalar_subquery()
+    return conn.execute(select(_q.reference).where(_q.id == root)).scalar()
 
 
 # ---- messages ----------------------------------------------------------------------------------------

@@ -226,12 +226,11 @@ def build(config: Config, clock: Clock | None = None) -> Hub:
 
 async def _private_site(web_runner: web.AppRunner, path: Path) -> None:
     """A unix socket that only its owner may open, from its first moment on."""
-    path.unlink(missing_ok=True)
     private = path.with_name(f".{path.name}")
-    private.unlink(missing_ok=True)
+    await asyncio.to_thread(private.unlink, missing_ok=True)
     await web.UnixSite(web_runner, str(private)).start()
-    private.chmod(0o600)
-    private.rename(path)
+    await asyncio.to_thread(private.chmod, 0o600)
+    await asyncio.to_thread(private.rename, path)
 
 
 def _recipe(config: Config) -> Recipe:

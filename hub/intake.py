@@ -107,7 +107,7 @@ class Intake:
         except (Busy, StaleKeys, TimeoutError, CommitUnknown, StoreAway, StoreBroken) as error:
             log.warning("webhook.later", instance=instance.id, why=type(error).__name__, detail=str(error))
             return _later(503, getattr(error, "after", None) or 5)
-        except Exception as error:  # noqa: BLE001  # a bug in verify: the source keeps the message and comes again
+        except Exception as error:  # a bug in verify: the source keeps the message and comes again
             log.exception("webhook.verify_failed", instance=instance.id)
             instance.failed(error)
             return _later(503, 30)
@@ -122,7 +122,7 @@ class Intake:
         try:
             async with asyncio.timeout(DEADLINE):
                 reply: Reply = await instance.connector.respond(envelope, received, self._desk(instance))
-        except Exception as error:  # noqa: BLE001  # it is on disk: the plain acknowledgement is true
+        except Exception as error:  # it is on disk: the plain acknowledgement is true
             log.exception("webhook.respond_failed", instance=instance.id)
             instance.failed(error)
             return accepted

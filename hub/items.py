@@ -15,7 +15,7 @@ from hub.communicate.acknowledge import may_acknowledge, words
 from hub.communicate.compose import Answer, Answered, compose
 from hub.communicate.route import route
 from hub.config import Config, Threading
-from hub.draft import Draft, as_json, identity_hash, message_hash, names, own_thread_hash, thread_hash
+from hub.draft import Draft, as_json, identity_hash, message_hash, names, thread_hash
 from hub.instances import Instance
 from hub.keys import Keys, query_named_by
 from hub.matter import Place, find_matter
@@ -23,15 +23,12 @@ from hub.recognise import Directory, recognise
 from hub.triage import facts_of, triage
 from hub.workers import Parsed
 from plugins import (
-    Claim,
     Edited,
     Fact,
-    Identity,
     Item,
     Media,
     Message,
     Open,
-    Outgoing,
     Receipt,
     Say,
     Skipped,
@@ -270,7 +267,9 @@ class Judge:
     def _acknowledge(self, item: Message, instance: Instance, sender: KnownIdentity, place: Place) -> None:
         query = place.query
         why_not = may_acknowledge(item, sender, place.standing, self.draft.now)
-        where = None if why_not else route(self._instances, instance.id, item.sender.identity)
+        where = (
+            None if why_not else route(self._instances, instance.id, Identity(scheme=sender.scheme, value=sender.value))
+        )
         if where is None:
             reason = why_not or "nothing that is configured reaches this address"
             self.draft.event("query.not_acknowledged", query.id, "hub", {"why": reason})

@@ -8,7 +8,7 @@ an answer is `uncertain`: `effects.py` asks the far side before any second try. 
 import asyncio
 import random
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -16,9 +16,8 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from context_store import CommitUnknown, Store, StoreAway, alarms
+from context_store import CommitUnknown, Store, StoreAway
 from context_store import outbox as rows
-from context_store.audit import add_events
 from context_store.crashpoints import crashpoint
 from context_store.outbox import Settled, StepRow, Work
 from context_store.times import to_millis
@@ -151,7 +150,7 @@ class Outbox:
                 await self._have_effects(work)
         except TrunklineError as error:
             self._conclude(work, error)
-        except Exception as error:  # noqa: BLE001  # the work waits or is parked, the hub goes on
+        except Exception as error:  # the work waits or is parked, the hub goes on
             log.exception("outbox.work_failed", outbox=work.id, destination=work.destination)
             refused = Refuse("hub_error", str(error))
             refused.__cause__ = error
@@ -196,7 +195,7 @@ class Outbox:
         self._settled.set()
 
     def _again(self, work: Work, error: Retry | Pause | Uncertain, now: int) -> tuple[str, int, str]:
-        """(state, due, cause): later by the schedule with full jitter, by the far side's word, or parked at the horizon."""
+        """(state, due, cause): later by schedule and jitter, by the far side's word, or parked at the horizon."""
         if now >= work.horizon_at:
             return "parked", now, "horizon"
         pause = self.config.schedule[min(work.attempts, len(self.config.schedule)) - 1]

@@ -138,12 +138,11 @@ class Pipeline:
 
     async def _keep_large(self, batch: Batch) -> None:
         """Large attachments are files before their rows are (R4)."""
-        large = [data for data in batch.large.values()]
-        if large:
-            await asyncio.to_thread(lambda: [self.blobs.stow(data) for data in large])
+        if batch.large:
+            await asyncio.to_thread(lambda: [self.blobs.stow(data) for data in batch.large.values()])
 
     async def _note_failures(self, failed: Sequence[Parsed]) -> None:
-        """Count the try; park at the fifth, or at the second lost worker. The rest is tried again with the next batch."""
+        """Count the try; park at the fifth, or at the second lost worker; the rest comes again with the next batch."""
         if not failed:
             return
         outcomes = [_outcome(p) for p in failed]

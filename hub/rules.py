@@ -73,7 +73,7 @@ class Rules:
         try:
             rules = await asyncio.to_thread(read_rules, self._config.rules, self._config)
         except BadConfig as error:
-            log.error("rules.refused", problems=[str(problem) for problem in error.problems])
+            log.warning("rules.refused", problems=[str(problem) for problem in error.problems])
             await self._store.write(_alarm, f"the rules were not reloaded: {error}", to_millis(self._clock.now()))
             return False
         await self._take(rules)

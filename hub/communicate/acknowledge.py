@@ -11,19 +11,6 @@ from plugins import Message
 
 DAY_MS = 86_400_000
 
-_words = {
-    "en": (
-        "We have received your message",
-        "Hello,\n\nwe have received your message and will take care of it. Your reference is {reference}.\n\n"
-        "Please reply to this message if you want to add something.\n\n{desk}\n",
-    ),
-    "de": (
-        "Wir haben Ihre Nachricht erhalten",
-        "Guten Tag,\n\nwir haben Ihre Nachricht erhalten und kümmern uns darum. Ihr Zeichen ist {reference}.\n\n"
-        "Wenn Sie etwas ergänzen möchten, antworten Sie bitte auf diese Nachricht.\n\n{desk}\n",
-    ),
-}
-
 
 class Words(Struct, frozen=True):
     """A text to send."""
@@ -32,8 +19,22 @@ class Words(Struct, frozen=True):
     text: str
 
 
+_words = {
+    "en": Words(
+        subject="We have received your message",
+        text="Hello,\n\nwe have received your message and will take care of it. Your reference is {reference}.\n\n"
+        "Please reply to this message if you want to add something.\n\n{desk}\n",
+    ),
+    "de": Words(
+        subject="Wir haben Ihre Nachricht erhalten",
+        text="Guten Tag,\n\nwir haben Ihre Nachricht erhalten und kümmern uns darum. Ihr Zeichen ist {reference}.\n\n"
+        "Wenn Sie etwas ergänzen möchten, antworten Sie bitte auf diese Nachricht.\n\n{desk}\n",
+    ),
+}
+
+
 def may_acknowledge(message: Message, sender: KnownIdentity, standing: str, now: int) -> str:
-    """ "" if an acknowledgement may go out, else the reason why not (R16)."""
+    """Nothing if an acknowledgement may go out, else the reason why not (R16)."""
     if message.direction != "in" or message.automatic:
         return "automatic mail is never answered"
     if standing == "third_party":
@@ -47,6 +48,6 @@ def may_acknowledge(message: Message, sender: KnownIdentity, standing: str, now:
 
 def words(language: str, reference: str, desk: str, subject: str, *, proved: bool) -> Words:
     """In the user's language where we have it. `subject` is used only for a proved sender."""
-    fixed, text = _words.get(language.partition("-")[0].lower(), _words["en"])
-    shown = f"Re: {subject} [{reference}]" if proved and subject else f"{fixed} [{reference}]"
-    return Words(shown, text.format(reference=reference, desk=desk))
+    said = _words.get(language.partition("-")[0].lower(), _words["en"])
+    shown = f"Re: {subject} [{reference}]" if proved and subject else f"{said.subject} [{reference}]"
+    return Words(shown, said.text.format(reference=reference, desk=desk))

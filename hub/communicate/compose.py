@@ -13,6 +13,10 @@ from hub.keys import Keys
 from plugins import MediaRef, Outgoing
 
 
+KINDS = {"email": "mail", "phone": "sms", "social": "post"}
+"""What a message of ours is on a channel, where it is no chat line."""
+
+
 class Answered(Struct, frozen=True):
     """What of the answered message goes into the answer."""
 
@@ -39,14 +43,14 @@ def compose(
     draft: Draft, keys: Keys, query: KnownQuery, channel: str, where: Route, answered: Answered, answer: Answer,
     horizon: float,
 ) -> int:  # fmt: skip
-    """Add the outbound message and its delivery; returns the message's id. Public or private is copied, never widened."""
+    """Add the outbound message and its delivery; returns the message's id. Private stays private."""
     number = draft.ids.next()
     key = keys.message_key(number)
     recipient = next(i for i in draft.known.by_id.values() if (i.scheme, i.value) == (where.to.scheme, where.to.value))
     thread = draft.thread(query, where.instance, answered.thread, b"")
     draft.message(
-        query, thread, id=number, key=key, at=from_millis(draft.now), instance=where.instance, channel=channel, kind="note",
-        identity_id=recipient.id, direction="out", private=answered.private, author=answer.author,
+        query, thread, id=number, key=key, at=from_millis(draft.now), instance=where.instance, channel=channel,
+        kind=KINDS.get(channel, "chat"), identity_id=recipient.id, direction="out", private=answered.private, author=answer.author,
         automatic="reply" if answer.automatic else "", subject=answer.subject, text=answer.text,
         recipients=names([where.to]), replies_to=as_json([answered.key] if answered.key else []), delivery="queued",
     )  # fmt: skip

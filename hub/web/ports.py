@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from context_store import Store
 from hub.config import Config
 from hub.instances import Instance
-from plugins import Clock, Desk, Identity, Reply, Request
+from plugins import Clock, Identity, Reply, Request
 
 
 class Intake(Protocol):
@@ -31,8 +31,6 @@ class Hub(Protocol):
     def instances(self) -> Mapping[str, Instance]: ...
     @property
     def intake(self) -> Intake: ...
-    @property
-    def desk(self) -> Desk: ...
 
 
 class Operations(Protocol):

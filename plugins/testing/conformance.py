@@ -119,7 +119,7 @@ class _Conformance:
         """Work to plan: `Outgoing` for senders, `TicketWork` for targets."""
         return _TICKET_WORK if self.is_target else _MESSAGES
 
-    def answer(self, call: Call) -> Answer:  # noqa: ARG002  # for authors to override
+    def answer(self, call: Call) -> Answer:  # for authors to override
         """What the far side answers while a step is performed."""
         return Answer(status=200, body=b"{}")
 

@@ -38,7 +38,7 @@ class StubEgress:
         self.blobs = dict(blobs or {})
         self._answer = answer
 
-    async def call(self, call: Call, *, expect: Collection[int] = ()) -> Answer:  # noqa: ARG002  # the answer decides
+    async def call(self, call: Call, *, expect: Collection[int] = ()) -> Answer:  # the answer decides
         self.calls.append(call)
         return self._answer(call)
 
@@ -98,7 +98,7 @@ class StubHub(StubEgress):
         *envelopes: Envelope,
         cursor: bytes | None = None,
         name: str = "",
-        wait: bool = True,  # noqa: ARG002  # never full
+        wait: bool = True,  # never full
     ) -> Sequence[Received]:
         answers = []
         for envelope in envelopes:
@@ -134,5 +134,5 @@ class StubHub(StubEgress):
     async def notices(self) -> Sequence[str]:
         return ()
 
-    async def redeem(self, token: str, envelope: Envelope) -> bool:  # noqa: ARG002  # any envelope
+    async def redeem(self, token: str, envelope: Envelope) -> bool:  # any envelope
         return token in self.redeemable
