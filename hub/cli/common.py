@@ -16,13 +16,13 @@ class CommandError(Exception):
     code: ClassVar[int] = UNWELL
 
 
-class Absent(CommandError):  # noqa: N818  # how the command ends
+class Absent(CommandError):
     """There is no such query, user or envelope."""
 
     code: ClassVar[int] = ABSENT
 
 
-class Unreachable(CommandError):  # noqa: N818  # the same
+class Unreachable(CommandError):
     """The hub can't be asked, or it refused."""
 
     code: ClassVar[int] = AWAY

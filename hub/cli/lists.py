@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from context_store.shapes import MessageView, OutboxView, QueryRow
-from hub.cli.output import say, size, table, visible, when
+from hub.cli.output import minute, say, size, table, visible, when
 
 STANDING = {"": "", "claimed": "claimed", "third_party": "unverified third party"}
 
@@ -22,11 +22,12 @@ def queries(rows: Iterable[QueryRow]) -> None:
                 row.person.label,
                 row.subject,
                 row.team,
-                when(row.updated_at),
+                minute(row.updated_at),
             )
             for row in rows
         ),
         wide="subject",
+        less={"type", "channel", "team"},
     )
 
 
@@ -70,10 +71,11 @@ def outbox(rows: Iterable[OutboxView]) -> None:
                 row.state + (" (maybe twice)" if row.maybe_duplicate else ""),
                 row.attempts,
                 row.cause,
-                when(row.created_at),
-                when(row.settled_at or row.due_at),
+                minute(row.created_at),
+                minute(row.settled_at or row.due_at),
             )
             for row in rows
         ),
         wide="cause",
+        less={"tries", "made"},
     )

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,8 @@ from rich.text import Text
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 out = Console(highlight=False)
+if not out.is_terminal:
+    out.width = 160  # in files and pipes lines may be long; 80 columns would crush every table
 err = Console(stderr=True, highlight=False)
 
 
@@ -34,23 +36,46 @@ def _spelt(match: re.Match[str]) -> str:
 
 def say(text: str, *, style: str = "") -> None:
     """A line of ours on standard output; pass what comes from outside through `visible` first."""
-    out.print(Text(text, style=style))
+    out.print(Text(text, style=style), soft_wrap=True)  # a link must stay in one piece
 
 
 def complain(text: str) -> None:
     """Lines on standard error, where programs that read our output don't meet them."""
-    err.print(Text(visible(text, lines=True), style="red"))
+    err.print(Text(visible(text, lines=True), style="red"), soft_wrap=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", wide: str = "") -> None:
-    """A table; `wide` names the column that takes the room that is left. Cells are made visible here."""
+Cell = object | tuple[object, ...]
+"""A value, or several that stand below each other."""
+
+_NARROW = 120
+
+
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    *,
+    title: str = "",
+    wide: str = "",
+    less: Container[str] = (),
+) -> None:
+    """A table. Cells are made visible here; `wide` takes the room that is left, `less` falls away in narrow windows."""
     grid = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", header_style="bold", pad_edge=False)
-    for name in columns:
+    kept = [number for number, name in enumerate(columns) if out.width >= _NARROW or name not in less]
+    for number in kept:
+        name = columns[number]
         ratio = 1 if name == wide else None
-        grid.add_column(name, overflow="fold", ratio=ratio, no_wrap=name in {"reference", "state"})
+        grid.add_column(name, overflow="fold", ratio=ratio, no_wrap=name in _WHOLE)
     for row in rows:
-        grid.add_row(*(Text(visible(cell)) for cell in row))
+        grid.add_row(*(_cell(row[number]) for number in kept))
     out.print(grid)
+
+
+_WHOLE = frozenset({"reference", "query", "state", "prio", "touched", "id", "opened"})
+
+
+def _cell(value: Cell) -> Text:
+    lines = value if isinstance(value, tuple) else (value,)
+    return Text("\n".join(visible(line) for line in lines))
 
 
 def as_json(value: Any) -> None:
@@ -63,6 +88,11 @@ def when(millis: int | None) -> str:
     if not millis:
         return ""
     return datetime.fromtimestamp(millis / 1000, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def minute(millis: int | None) -> str:
+    """The same to the minute and without its zone, for lists."""
+    return when(millis)[:16]
 
 
 def size(n: int) -> str:

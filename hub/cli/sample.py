@@ -71,11 +71,17 @@ def sample(*, common: Common = DEFAULT) -> int:
         as_json(sent)
     else:
         table(
-            ("instance", "sent by", "subject", "answer", "receipt", "query", "triage", "acknowledgement"),
+            ("sent", "answer", "query", "acknowledgement"),
             (
-                (e.instance, e.over, e.subject, e.answer, e.receipt, e.reference, e.triage, e.acknowledgement)
+                (
+                    (f"{e.instance}, by {e.over}", e.subject),
+                    (e.answer, e.receipt),
+                    (e.reference or "not recorded yet", e.triage),
+                    e.acknowledgement,
+                )
                 for e in sent
             ),
+            wide="query",
         )
     return WELL if all(each.reference for each in sent) else UNWELL
 
@@ -202,8 +208,9 @@ def _look(config: Config, each: Became) -> bool:
     if row.automatic:
         each.acknowledgement = "none: automatic mail is never answered"
         return True
-    if not deliveries:
-        return False
+    if not deliveries:  # it would be there: it is recorded in one transaction with the query
+        each.acknowledgement = "none: no instance here sends to this address"
+        return True
     caught = _kept(config, {work.id for work in deliveries})
     state = deliveries[-1].state
     each.acknowledgement = "caught: read it in the console" if caught else state

@@ -56,8 +56,8 @@ async def _serve(hub: Hub) -> int:
     await hub.start()
     loop.add_signal_handler(signal.SIGHUP, _task(lambda: _reload(hub)))
     await _greet(hub)
-    await _first(hub.broken, stop)
-    if hub.broken.is_set():
+    await _first(hub.failed, stop)
+    if hub.failed.is_set():
         complain("The store failed: the hub ends, so that its supervisor starts it anew.")
     else:
         say("Finishing what is begun; once more to end now.")
@@ -66,7 +66,7 @@ async def _serve(hub: Hub) -> int:
         await _first(drained, now)
         draining.cancel()
     await hub.stop()
-    return AWAY if hub.broken.is_set() else WELL
+    return AWAY if hub.failed.is_set() else WELL
 
 
 async def _first(*events: asyncio.Event) -> None:
@@ -106,7 +106,7 @@ async def _reload(hub: Hub) -> None:
         await hub.store.write(alarms.raise_, ALARM, f"plugins.toml would not start: {error}"[:4000], now)
     else:
         await hub.store.write(alarms.clear, ALARM, now)
-    await hub.rules.reload()
+    await hub.reload()
 
 
 async def _greet(hub: Hub) -> None:
@@ -156,6 +156,7 @@ def _log(*, as_json: bool) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

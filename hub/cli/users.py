@@ -10,7 +10,7 @@ from context_store import directory, views
 from hub.cli import lists
 from hub.cli.access import reading
 from hub.cli.common import DEFAULT, WELL, Absent, Common
-from hub.cli.output import as_json, say, table, visible, when
+from hub.cli.output import as_json, minute, say, table, visible
 
 
 def list_(
@@ -31,7 +31,7 @@ def list_(
         table(
             ("id", "name", "organisation", "identities", "open", "since"),
             (
-                (row.user_id, row.name, row.organisation, ", ".join(row.identities), row.open, when(row.created_at))
+                (row.user_id, row.name, row.organisation, ", ".join(row.identities), row.open, minute(row.created_at))
                 for row in rows
             ),
             wide="identities",
