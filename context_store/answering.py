@@ -49,7 +49,7 @@ def matter(conn: Connection, reference: str) -> Matter | None:
     ).first()
     if row is None:
         return None
-    values = {name: str(row._mapping[name]) for name in SETTABLE}  # noqa: SLF001  # SQLAlchemy's public name for it
+    values = {name: str(row._mapping[name]) for name in SETTABLE}  # SQLAlchemy's public name for it
     return Matter(row.id, row.reference, row.state, row.version, row.subject, values)
 
 

@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Literal
 
-from typing_extensions import override
-
 from hub.egress import Client, has_effect, judge
 from plugins import Answer, Busy, Call, Clock, Done, Pause, Refuse, Retry, TrunklineError, Uncertain
 
@@ -85,7 +83,6 @@ class StepAttempt(HubEgress):
         """Did the hub see the far side's word on the effect?"""
         return self.state == "answered"
 
-    @override
     async def call(self, call: Call, *, expect: Collection[int] = ()) -> Answer:
         """As the protocol says. Raises SecondEffectError for an effect after another one.
 

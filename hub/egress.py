@@ -49,11 +49,11 @@ _UNPRINTABLE = re.compile(r"[^ -~\xa1-\U0010ffff]+")
 log = structlog.get_logger("hub.egress")
 
 
-class _Unread(Exception):  # noqa: N818 - the answer's state, not a fault of ours
+class _Unread(Exception):
     """The answer is longer than what is read."""
 
 
-class _Lost(Exception):  # noqa: N818 - the same
+class _Lost(Exception):
     """The connection broke; carries aiohttp's error past aiohttp's own second try."""
 
     def __init__(self, error: Exception) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from aiohttp.abc import AbstractResolver, ResolveResult
-from typing_extensions import override
 from yarl import URL
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -41,7 +40,7 @@ _SPECIAL = (  # in IANA's special-purpose registries; `is_global` of Python 3.11
 )
 
 
-class Refused(Exception):  # noqa: N818 - the guard's answer, not a fault
+class Refused(Exception):
     """The guard's reason. No OSError: aiohttp would call that a DNS failure, which is worth another try."""
 
 
@@ -183,7 +182,6 @@ class VettedResolver(AbstractResolver):
         self._inner = inner
         self._plain = plain
 
-    @override
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
@@ -194,6 +192,6 @@ class VettedResolver(AbstractResolver):
         self._guard.vet(host, port, [result["host"] for result in found], plain=self._plain)
         return found
 
-    @override
     async def close(self) -> None:
+        """With its connector."""
         await self._inner.close()

@@ -25,6 +25,7 @@ from hub.workers import Parsed
 from plugins import (
     Edited,
     Fact,
+    Identity,
     Item,
     Media,
     Message,

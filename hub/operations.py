@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from context_store import answering, people, pending
+from context_store import answering, pending, people
 from context_store import outbox as rows
 from context_store.answering import SETTABLE, STATES, Answerable, Matter
 from context_store.audit import NewEvent, add_events

@@ -1,16 +1,16 @@
 """Gives recorded events their `seq` and chains them (design §7), then shows them to observers."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncio
 import msgspec
 import structlog
 from sqlalchemy.exc import OperationalError
 
 from context_store import CommitUnknown, Store, StoreAway
-from context_store.audit import BLOCK, SealedEvent, publish_head, seal, sealed_events
+from context_store.audit import SealedEvent, publish_head, seal, sealed_events
 from context_store.times import from_millis, to_millis
 from hub.fabric.local import LocalFabric
 from plugins import Clock, Event

@@ -68,7 +68,7 @@ class Supervisor:
             except LeaseLost:
                 log.warning("runner.lease_lost", instance=instance.id)
                 return
-            except (Exception, SystemExit) as error:  # noqa: BLE001  # a connector takes down only itself
+            except (Exception, SystemExit) as error:  # a connector takes down only itself
                 log.exception("runner.failed", instance=instance.id)
                 instance.failed(error)
                 instance.restarts += 1

@@ -12,7 +12,6 @@ from hub.draft import Draft, as_json, names
 from hub.keys import Keys
 from plugins import MediaRef, Outgoing
 
-
 KINDS = {"email": "mail", "phone": "sms", "social": "post"}
 """What a message of ours is on a channel, where it is no chat line."""
 
@@ -50,9 +49,10 @@ def compose(
     thread = draft.thread(query, where.instance, answered.thread, b"")
     draft.message(
         query, thread, id=number, key=key, at=from_millis(draft.now), instance=where.instance, channel=channel,
-        kind=KINDS.get(channel, "chat"), identity_id=recipient.id, direction="out", private=answered.private, author=answer.author,
-        automatic="reply" if answer.automatic else "", subject=answer.subject, text=answer.text,
-        recipients=names([where.to]), replies_to=as_json([answered.key] if answered.key else []), delivery="queued",
+        kind=KINDS.get(channel, "chat"), identity_id=recipient.id, direction="out", private=answered.private,
+        author=answer.author, automatic="reply" if answer.automatic else "", subject=answer.subject,
+        text=answer.text, recipients=names([where.to]), delivery="queued",
+        replies_to=as_json([answered.key] if answered.key else []),
     )  # fmt: skip
     work = Outgoing(
         key=key,

@@ -21,13 +21,13 @@ KEPT_BACK = {"set-cookie", "content-security-policy", "content-length", "content
 async def inbound(request: web.Request) -> web.Response:
     """Every method: providers verify with GET, HEAD and OPTIONS too."""
     hub = request.app[HUB]
-    instance = hub.instances.get(request.match_info["instance"])
+    name = request.match_info["instance"]
     if hub.intake.full:
         return _plain(503, "later", {"Retry-After": "5"})
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         return _plain(415, "send the body without Content-Encoding", {"Accept-Encoding": "identity"})
     try:
-        body = await _body(request, _limit(instance))
+        body = await _body(request, _limit(hub.instances.get(name)))
     except TimeoutError:
         return _closing(request, _plain(408, "too slow"))
     if body is None:

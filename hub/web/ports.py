@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from context_store import Store
+from context_store.blobs import BlobStore
 from hub.config import Config
 from hub.instances import Instance
 from plugins import Clock, Identity, Reply, Request
@@ -27,6 +28,8 @@ class Hub(Protocol):
     def clock(self) -> Clock: ...
     @property
     def store(self) -> Store: ...
+    @property
+    def blobs(self) -> BlobStore: ...
     @property
     def instances(self) -> Mapping[str, Instance]: ...
     @property
