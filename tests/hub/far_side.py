@@ -80,7 +80,7 @@ class FarSide:
         self._tasks.add(task)
         self.connections += 1
         try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
                 body = await reader.readexactly(int(length[0].split(b":")[1])) if length else b""
@@ -99,7 +99,7 @@ class Names(AbstractResolver):
         self.answers = {name.replace("_", "."): list(rounds) for name, rounds in answers.items()}
         self.asked: list[str] = []
 
-    async def resolve(self, host, port=0, family=0):  # noqa: ARG002 - the protocol's
+    async def resolve(self, host, port=0, family=0):
         self.asked.append(host)
         rounds = self.answers.get(host)
         if rounds is None:
