@@ -1,0 +1,62 @@
+"""What people sent, as it came: attachments, HTML bodies, raw envelopes. All of it is hostile.
+
+Everything is a download of no type, but for the HTML body: that one is cleaned once more, served with its own policy
+(no script, no remote content, sandboxed) and shown in a sandboxed frame.
+"""
+
+import nh3
+from aiohttp import web
+
+from context_store import evidence, views
+from hub.web.guard import Route
+from hub.web.site import HUB, download, number
+
+HTML_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'self'"
+_ATTRIBUTES = {tag: set(names) - {"src", "href"} for tag, names in nh3.ALLOWED_ATTRIBUTES.items()}
+_ATTRIBUTES["img"] = {"alt", "width", "height"}
+
+
+def harmless(html: str) -> str:
+    """Layout and words alone: no links, no pictures from elsewhere, whatever the connector has let through."""
+    return nh3.clean(html, attributes=_ATTRIBUTES, link_rel=None)
+
+
+async def _html(request: web.Request) -> web.Response:
+    html = await request.app[HUB].store.read(views.message_html, number(request.match_info["message"]))
+    if not html:
+        raise web.HTTPNotFound
+    page = f'<!doctype html><html lang="und"><meta charset="utf-8"><title>Message</title><body>{harmless(html)}'
+    return web.Response(text=page, content_type="text/html", headers={"Content-Security-Policy": HTML_POLICY})
+
+
+async def _attachment(request: web.Request) -> web.Response:
+    store, blobs = request.app[HUB].store, request.app[HUB].blobs
+    found = await store.read(views.attachment, number(request.match_info["message"]), number(request.match_info["n"]))
+    if found is None or found.sha256 is None:
+        raise web.HTTPNotFound
+    return download(await store.read(blobs.get, found.sha256), found.name or f"attachment-{found.n}")
+
+
+async def _raw(request: web.Request) -> web.Response:
+    hub = request.app[HUB]
+    found = await hub.store.read(evidence.raw_envelope, number(request.match_info["envelope"]))
+    if found is None or (found.raw is None and found.sha256 is None):
+        raise web.HTTPNotFound
+    body = found.raw if found.raw is not None else await hub.store.read(hub.blobs.get, found.sha256 or b"")
+    return download(body, f"{found.instance}-{found.id}.raw")
+
+
+async def _caught_raw(request: web.Request) -> web.Response:
+    outbox, n = number(request.match_info["outbox"]), number(request.match_info["n"])
+    found = await request.app[HUB].store.read(evidence.caught_step, outbox, n)
+    if found is None:
+        raise web.HTTPNotFound
+    return download(found.body, f"{found.destination}-{outbox}-{n}.eml")
+
+
+ROUTES = (
+    Route("GET", "/console/messages/{message}/html", _html, "viewer"),
+    Route("GET", "/console/messages/{message}/attachments/{n}", _attachment, "viewer"),
+    Route("GET", "/console/envelopes/{envelope}/raw", _raw, "manager"),
+    Route("GET", "/console/caught/{outbox}/{n}/raw", _caught_raw, "agent"),
+)

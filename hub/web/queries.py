@@ -1,0 +1,194 @@
+"""Queries: the list, one query, a user's journey, and what an agent does to them."""
+
+from typing import Any
+
+from aiohttp import web
+from msgspec import Struct
+
+from context_store import agents, views
+from context_store.references import canonical_reference
+from context_store.shapes import QueryFilter, QueryRow, QueryView
+from hub.web.guard import AGENT, Route
+from hub.web.login import form, page
+from hub.web.site import HUB, OPERATIONS, number, optional_number, problem_page
+
+STATES = ("new", "open", "pending", "on_hold", "resolved", "closed")
+CHANNELS = ("email", "chat", "phone", "social", "portal", "walk-in")
+SHOWN = 100
+GONE = "There is no such query."
+
+
+def _position(text: str) -> tuple[int, int] | None:
+    """`before` of a list: the last row's (updated_at, id)."""
+    at, dot, last = text.partition(".")
+    return (number(at), number(last)) if dot else None
+
+
+def _pick(value: str, among: tuple[str, ...]) -> str:
+    return value if value in among else ""
+
+
+async def _list(request: web.Request) -> web.StreamResponse:
+    store, given = request.app[HUB].store, request.query
+    text = given.get("text", "").strip()[:200]
+    reference = canonical_reference(text)
+    if reference and await store.read(views.find_query, reference) is not None:
+        raise web.HTTPSeeOther(f"/console/queries/{reference}")
+    wanted = QueryFilter(
+        state=_pick(given.get("state", "active"), ("active", *STATES)),
+        channel=_pick(given.get("channel", ""), CHANNELS),
+        team=given.get("team", "")[:200],
+        assignee_id=request[AGENT].id if given.get("mine") else 0,
+        text=text,
+    )
+    rows = await store.read(views.list_queries, wanted, _position(given.get("before", "")), SHOWN)
+    older = request.rel_url.update_query(before=f"{rows[-1].updated_at}.{rows[-1].id}") if len(rows) == SHOWN else None
+    return await page(
+        request,
+        "queries.html",
+        rows=rows,
+        wanted=wanted,
+        older=older,
+        teams=await store.read(agents.list_teams),
+        states=STATES,
+        channels=CHANNELS,
+    )
+
+
+async def _found(request: web.Request) -> int:
+    """The matter that the address names. Raises HTTPNotFound."""
+    reference = canonical_reference(request.match_info["reference"])
+    root = await request.app[HUB].store.read(views.find_query, reference) if reference else None
+    if root is None:
+        raise web.HTTPNotFound(text=GONE)
+    return root
+
+
+async def _view(request: web.Request, *, status: int = 200, draft: str = "", wrong: str = "") -> web.Response:
+    hub = request.app[HUB]
+    root = await _found(request)
+    view = await hub.store.read(views.show_query, root, optional_number(request.query.get("before")))
+    if view is None:
+        raise web.HTTPNotFound(text=GONE)
+    to_message = optional_number(request.query.get("to"))
+    return await page(
+        request,
+        "query.html",
+        status=status,
+        view=view,
+        to_message=to_message,
+        recipient=await _recipient(request, view, to_message),
+        draft=draft,
+        wrong=wrong,
+        teams=await hub.store.read(agents.list_teams),
+        people=await hub.store.read(agents.list_agents),
+        states=STATES,
+    )
+
+
+class Recipient(Struct, frozen=True):
+    """Who would get a reply, shown before it is sent; `problem` says why nobody would."""
+
+    scheme: str = ""
+    value: str = ""
+    instance: str = ""
+    problem: str = ""
+
+    @property
+    def key(self) -> str:
+        """What the form carries, so that sending can tell whether it still holds."""
+        return f"{self.scheme} {self.value} {self.instance}"
+
+
+async def _recipient(request: web.Request, view: QueryView, to_message: int | None) -> Recipient:
+    actor, reference = request[AGENT].login, view.query.reference
+    try:
+        identity, instance = await request.app[OPERATIONS].recipient(
+            request.app[HUB], actor, reference, to_message=to_message
+        )
+    except (LookupError, ValueError) as error:
+        return Recipient(problem=str(error))
+    return Recipient(identity.scheme, identity.value, instance)
+
+
+async def _show(request: web.Request) -> web.StreamResponse:
+    return await _view(request)
+
+
+def _back(request: web.Request, anchor: str = "") -> web.StreamResponse:
+    raise web.HTTPSeeOther(f"/console/queries/{request.match_info['reference']}{anchor}")
+
+
+async def _reply(request: web.Request) -> web.StreamResponse:
+    """Send only to whom the agent saw: a new message may have changed the recipient meanwhile."""
+    hub, given = request.app[HUB], await form(request)
+    text, seen = given.get("text", "").strip(), given.get("recipient", "")
+    if not text:
+        return await _view(request, status=400, wrong="The reply is empty.")
+    to_message = optional_number(given.get("to_message"))
+    view = await hub.store.read(views.show_query, await _found(request), None, 1)
+    if view is None or (await _recipient(request, view, to_message)).key != seen:
+        return await _view(request, status=409, draft=text, wrong="The recipient has changed. Look again, then send.")
+    try:
+        await request.app[OPERATIONS].reply(
+            hub, request[AGENT].login, _reference(request), text, public=True, to_message=to_message
+        )
+    except (LookupError, ValueError) as error:
+        return await _view(request, status=409, draft=text, wrong=str(error))
+    return _back(request, "#newest")
+
+
+def _reference(request: web.Request) -> str:
+    return canonical_reference(request.match_info["reference"]) or ""
+
+
+async def _note(request: web.Request) -> web.StreamResponse:
+    text = (await form(request)).get("text", "").strip()
+    if not text:
+        return await _view(request, status=400, wrong="The note is empty.")
+    await _found(request)
+    await request.app[OPERATIONS].note(request.app[HUB], request[AGENT].login, _reference(request), text)
+    return _back(request, "#newest")
+
+
+SETTABLE = ("state", "team", "assignee", "type", "impact", "urgency")
+
+
+async def _set(request: web.Request) -> web.StreamResponse:
+    """Only what the agent changed: what somebody else changed meanwhile stays."""
+    given = await form(request)
+    await _found(request)
+    changes: dict[str, Any] = {
+        name: given[name] for name in SETTABLE if name in given and given[name] != given.get(f"was_{name}")
+    }
+    try:
+        if changes:
+            await request.app[OPERATIONS].set_query(
+                request.app[HUB], request[AGENT].login, _reference(request), changes
+            )
+    except (LookupError, ValueError) as error:
+        return await _view(request, status=409, wrong=str(error))
+    return _back(request)
+
+
+async def _journey(request: web.Request) -> web.StreamResponse:
+    store = request.app[HUB].store
+    user = number(request.match_info["user"])
+    journey = await store.read(views.show_user, user, optional_number(request.query.get("before")))
+    if journey is None:
+        return problem_page(request, 404, "There is no such user.")
+    return await page(request, "journey.html", journey=journey, open=_open(journey.queries))
+
+
+def _open(rows: tuple[QueryRow, ...]) -> int:
+    return sum(row.state in views.ACTIVE for row in rows)
+
+
+ROUTES = (
+    Route("GET", "/console/queries", _list, "viewer"),
+    Route("GET", "/console/queries/{reference}", _show, "viewer"),
+    Route("POST", "/console/queries/{reference}/reply", _reply, "agent"),
+    Route("POST", "/console/queries/{reference}/note", _note, "agent"),
+    Route("POST", "/console/queries/{reference}/set", _set, "agent"),
+    Route("GET", "/console/users/{user}", _journey, "viewer"),
+)

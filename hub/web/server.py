@@ -1,0 +1,60 @@
+"""The one web server: webhooks, console, portal and health, with one set of headers over all of it."""
+
+import structlog
+from aiohttp import http_parser, web
+
+from hub.web import contents, login, portal, queries, upkeep
+from hub.web.guard import Handler, Route, mount, refuse_foreign_posts
+from hub.web.health import healthz, readyz
+from hub.web.inbound import inbound
+from hub.web.ports import Hub, Operations
+from hub.web.site import HUB, OPERATIONS, add_headers, asset, problem_page
+
+log = structlog.get_logger("trunkline.web")
+
+CONSOLE: tuple[Route, ...] = (*login.ROUTES, *queries.ROUTES, *contents.ROUTES, *upkeep.ROUTES)
+"""Every console route with the role that it needs: the one place to read them."""
+FORM_LIMIT = 1 << 20
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Errors in words. What we did not foresee is logged with its trace and shown without."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        what = error.text if error.text and not error.empty_body else error.reason
+        return problem_page(request, error.status, what if error.status != 404 else "There is nothing here.")
+    except Exception:  # the last edge
+        log.exception("web.failed", path=request.path)
+        return problem_page(request, 500, "Something went wrong on our side. It is in the log.")
+
+
+def make_app(hub: Hub, operations: Operations) -> web.Application:
+    """Serve it with `runner`.
+
+    Raises:
+        RuntimeError: aiohttp runs without its C parser: requests could be smuggled past it (S46).
+    """
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        raise RuntimeError("aiohttp's C HTTP parser is not in use: reinstall aiohttp from its wheel")
+    app = web.Application(middlewares=[_errors, refuse_foreign_posts], client_max_size=FORM_LIMIT)
+    app[HUB], app[OPERATIONS] = hub, operations
+    app.on_response_prepare.append(add_headers)
+    mount(app, CONSOLE)
+    app.router.add_route("*", "/in/{instance}", inbound)
+    app.router.add_route("*", "/in/{instance}/{tail:.*}", inbound)
+    app.router.add_get("/portal", portal.form)
+    app.router.add_get("/portal/receipt/{receipt}", portal.receipt)
+    app.router.add_get("/portal/{instance}", portal.form)
+    app.router.add_get("/static/{name}", asset)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    return app
+
+
+def runner(app: web.Application) -> web.AppRunner:
+    """Bodies stay packed (signatures are over bytes as sent, and nothing unpacks to gigabytes); no access log."""
+    return web.AppRunner(app, auto_decompress=False, access_log=None)

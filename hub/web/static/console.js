@@ -1,0 +1,76 @@
+// Keyboard, and pages that keep themselves fresh. Everything works without this file.
+"use strict";
+
+const rows = () => [...document.querySelectorAll("[data-row]")];
+const typing = (element) => element.closest("input, select, textarea, dialog") !== null;
+
+function step(by) {
+  const all = rows();
+  const at = all.findIndex((row) => row.contains(document.activeElement));
+  const next = all[at === -1 ? (by > 0 ? 0 : all.length - 1) : at + by];
+  (next?.matches("a") ? next : next?.querySelector("a"))?.focus();
+}
+
+const keys = {
+  j: () => step(1),
+  k: () => step(-1),
+  "/": () => document.querySelector("[data-search]")?.focus(),
+  r: () => document.querySelector("[data-reply]")?.focus(),
+  u: () => document.querySelector("[data-up]")?.click(),
+  "?": () => document.querySelector("#keys")?.showModal(),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+  if (Object.hasOwn(keys, event.key)) {
+    event.preventDefault();
+    keys[event.key]();
+  }
+});
+
+document.querySelector("[data-keys]")?.addEventListener("click", () => keys["?"]());
+
+// A second click must not send twice; the button comes back when the browser goes back to this page.
+document.addEventListener("submit", (event) => {
+  if (event.target.method !== "post") return;
+  const buttons = event.target.querySelectorAll("button");
+  setTimeout(() => buttons.forEach((button) => (button.disabled = true)));
+});
+window.addEventListener("pageshow", () => document.querySelectorAll("button").forEach((button) => (button.disabled = false)));
+
+// ---- freshness: [data-live] is replaced, [data-version] only says that there is something new ----
+
+async function freshPage() {
+  const answer = await fetch(location.href, { headers: { "X-Refresh": "1" } });
+  return answer.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+}
+
+function replaceLive(page) {
+  const old = document.querySelector("[data-live]");
+  const fresh = page.querySelector("[data-live]");
+  if (!old || !fresh || typing(document.activeElement) || old.querySelector("details[open]")) return;
+  const focused = old.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  old.replaceWith(document.adoptNode(fresh));
+  if (focused) fresh.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function tellVersion(page) {
+  const changed = document.querySelector("[data-changed]");
+  const [old, fresh] = [document, page].map((each) => each.querySelector("[data-version]")?.dataset.version);
+  if (changed && fresh !== undefined && old !== fresh) changed.hidden = false;
+}
+
+async function refresh() {
+  if (document.hidden) return;
+  try {
+    const page = await freshPage();
+    if (page) {
+      replaceLive(page);
+      tellVersion(page);
+    }
+  } catch {
+    // The hub is away: the page stays as it is, the next round tries again.
+  }
+}
+
+if (document.querySelector("[data-live], [data-version]")) setInterval(refresh, 15_000);

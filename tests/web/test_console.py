@@ -1,0 +1,184 @@
+"""What the pages show and do."""
+
+from plugins import Identity
+
+NO_REDIRECT = {"allow_redirects": False}
+
+
+async def page(client, path, role="agent"):
+    browser = await client(role)
+    answer = await browser.get(path)
+    assert answer.status == 200, await answer.text()
+    return await answer.text()
+
+
+async def test_the_list_shows_active_queries_last_change_first(client, desk):
+    text = await page(client, "/console/queries")
+    chat, vpn = text.index(desk.ids["chat"]["reference"]), text.index(desk.ids["vpn"]["reference"])
+    assert chat < vpn
+    assert "New laptop" not in text
+
+
+async def test_filters_narrow_the_list(client):
+    assert "VPN drops" not in await page(client, "/console/queries?channel=chat")
+    assert "New laptop" in await page(client, "/console/queries?state=resolved")
+    assert "VPN drops" in await page(client, "/console/queries?state=&text=vpn+dr")
+    assert "VPN drops" in await page(client, "/console/queries?text=ann+m")
+    assert "No query matches" in await page(client, "/console/queries?text=%25")
+    assert "VPN drops" in await page(client, "/console/queries?mine=1")
+    assert "VPN drops" not in await page(client, "/console/queries?mine=1", "manager")
+
+
+async def test_a_reference_in_the_search_leads_to_its_query_however_it_is_typed(client, desk):
+    reference = desk.ids["vpn"]["reference"]
+    browser = await client("agent")
+    answer = await browser.get("/console/queries", params={"text": f" {reference.lower()} "}, **NO_REDIRECT)
+    assert answer.headers["Location"] == f"/console/queries/{reference}"
+
+
+async def test_pages_of_the_list_meet_without_gap_or_overlap(desk):
+    from context_store import views
+    from context_store.shapes import QueryFilter
+
+    seen, before = [], None
+    while rows := await desk.store.read(views.list_queries, QueryFilter(), before, 1):
+        seen.append(rows[0].id)
+        before = rows[0].updated_at, rows[0].id
+    assert seen == [desk.ids["chat"]["id"], desk.ids["vpn"]["id"], seen[2]]
+    assert len(set(seen)) == 3
+
+
+async def test_a_query_shows_messages_quotes_folded_assurance_and_recipient(client, desk):
+    text = await page(client, f"/console/queries/{desk.ids['vpn']['reference']}")
+    assert "authenticated by the channel" in text
+    assert "<summary>Quoted text</summary>" in text
+    assert "<summary>Signature</summary>" in text
+    assert "Goes to <strong>ann@acme.test</strong>" in text
+    assert "Gateway 2 was updated" in text
+    assert "recipient_unknown" in text
+
+
+async def test_a_viewer_sees_no_form_that_changes_something(client, desk):
+    text = await page(client, f"/console/queries/{desk.ids['vpn']['reference']}", "viewer")
+    assert text.count("<form") == text.count('action="/console/logout"') + text.count('method="dialog"')
+
+
+async def test_older_messages_are_behind_a_link(desk):
+    from context_store import views
+
+    view = await desk.store.read(views.show_query, desk.ids["vpn"]["id"], None, 2)
+    earlier = await desk.store.read(views.show_query, desk.ids["vpn"]["id"], view.messages[0].id, 2)
+    assert view.earlier
+    assert not earlier.earlier
+    assert len({m.id for m in (*view.messages, *earlier.messages)}) == 4
+
+
+async def test_a_reply_goes_to_whom_the_agent_saw(client, desk):
+    browser = await client("agent")
+    path = f"/console/queries/{desk.ids['vpn']['reference']}/reply"
+    form = {"text": " On it. ", "recipient": "email ann@acme.test support-mail", "to_message": str(desk.ids["first"])}
+    assert (await browser.post(path, data=form, **NO_REDIRECT)).status == 303
+    assert desk.operations.calls == [("reply", "agent", desk.ids["vpn"]["reference"], "On it.", desk.ids["first"])]
+
+
+async def test_a_reply_is_held_back_if_the_recipient_changed_meanwhile(client, desk):
+    browser = await client("agent")
+    desk.operations.to = Identity(scheme="email", value="stranger@evil.test")
+    path = f"/console/queries/{desk.ids['vpn']['reference']}/reply"
+    form = {"text": "secret words", "recipient": "email ann@acme.test support-mail", "to_message": ""}
+    answer = await browser.post(path, data=form, **NO_REDIRECT)
+    assert answer.status == 409
+    assert "secret words" in await answer.text()
+    assert desk.operations.calls == []
+
+
+async def test_a_query_without_a_recipient_says_why(client, desk):
+    desk.operations.refuse = "the caller has no address"
+    text = await page(client, f"/console/queries/{desk.ids['vpn']['reference']}")
+    assert "A reply can't be sent: the caller has no address" in text
+
+
+async def test_only_what_the_agent_changed_is_set(client, desk):
+    browser = await client("agent")
+    path = f"/console/queries/{desk.ids['vpn']['reference']}/set"
+    form = {"state": "pending", "was_state": "open", "team": "network", "was_team": "network", "role": "admin"}
+    assert (await browser.post(path, data=form, **NO_REDIRECT)).status == 303
+    assert desk.operations.calls == [("set_query", "agent", desk.ids["vpn"]["reference"], {"state": "pending"})]
+
+
+async def test_notes_and_releases_are_done_in_the_agents_name(client, desk):
+    browser = await client("manager")
+    await browser.post(f"/console/queries/{desk.ids['vpn']['reference']}/note", data={"text": "seen"}, **NO_REDIRECT)
+    await browser.post("/console/parked/release", data={"id": str(desk.ids["parked"])}, **NO_REDIRECT)
+    assert desk.operations.calls == [
+        ("note", "manager", desk.ids["vpn"]["reference"], "seen"),
+        ("release", "manager", [desk.ids["parked"]]),
+    ]
+
+
+async def test_the_journey_holds_all_channels_of_a_user(client, desk):
+    text = await page(client, f"/console/users/{desk.ids['ann']['user']}")
+    assert "VPN drops" in text
+    assert "New laptop" in text
+    assert "Acme Ltd" in text
+
+
+async def test_parked_items_show_cause_and_trace_and_come_as_raw_download(client, desk):
+    text = await page(client, "/console/parked", "manager")
+    assert "parse_failed" in text
+    assert "Malformed: no header" in text
+    browser = await client("manager")
+    answer = await browser.get(f"/console/envelopes/{desk.ids['parked']}/raw")
+    assert await answer.read() == b"\xff\x00broken" * 900
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+
+
+async def test_caught_mail_is_readable_and_raw(client, desk):
+    reference = desk.ids["vpn"]["reference"]
+    assert f"Your query {reference}" in await page(client, "/console/caught")
+    text = await page(client, f"/console/caught/{desk.ids['caught']}/0")
+    assert "To: ann@acme.test" in text
+    assert "We have your message." in text
+
+
+async def test_health_shows_the_books_and_the_alarms(client):
+    text = await page(client, "/console/health")
+    assert "The books balance" in text
+    assert "silent for 26 hours" in text
+    assert "1204" in text
+
+
+async def test_why_names_each_rule_with_each_condition(client, desk):
+    text = await page(client, f"/console/decisions/{desk.ids['decision']}")
+    assert "vpn-outage" in text
+    assert "2 of 3" in text or "3 of 3" in text
+    assert "<code>channel</code>" in text
+    assert "Network team asked for these" in text
+
+
+async def test_attachments_are_downloads_of_no_type_with_a_harmless_name(client, desk):
+    browser = await client("viewer")
+    answer = await browser.get(f"/console/messages/{desk.ids['first']}/attachments/1")
+    assert await answer.read() == b"<script>alert(1)</script>"
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    disposition = answer.headers["Content-Disposition"]
+    assert disposition.startswith("attachment; ")
+    assert "<" not in disposition
+    assert '"><' not in disposition
+    assert "sandbox" in answer.headers["Content-Security-Policy"]
+
+
+async def test_the_formatted_view_is_sandboxed_and_holds_no_script_link_or_picture(client, desk):
+    browser = await client("viewer")
+    answer = await browser.get(f"/console/messages/{desk.ids['first']}/html")
+    text = await answer.text()
+    assert "sandbox" in answer.headers["Content-Security-Policy"]
+    assert "script-src" not in answer.headers["Content-Security-Policy"]
+    assert "<b>morning</b>" in text
+    assert not any(bad in text for bad in ("<script", "onerror", "href", "src="))
+
+
+async def test_what_does_not_exist_is_not_found(client):
+    browser = await client("admin")
+    for path in ("queries/TL-NOTHING", "users/1", "decisions/1", "messages/1/html", "envelopes/1/raw", "caught/1/0"):
+        assert (await browser.get(f"/console/{path}", **NO_REDIRECT)).status == 404
