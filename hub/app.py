@@ -22,6 +22,7 @@ from hub.config import Config, builtin_modules, listen_address, read_document
 from hub.effects import Effects
 from hub.egress import Client
 from hub.fabric.local import LocalFabric
+from hub.housekeeping import Housekeeping
 from hub.instances import Instance
 from hub.intake import Intake
 from hub.keys import Keys
@@ -67,6 +68,7 @@ class Hub:
     pipeline: Pipeline
     outbox: Outbox
     sealer: Sealer
+    housekeeping: Housekeeping
     supervisor: Supervisor
 
     def __init__(self, config: Config, clock: Clock) -> None:
@@ -81,6 +83,7 @@ class Hub:
         self.port = 0
         """The web server's, once it listens."""
         self._tasks: list[asyncio.Task[None]] = []
+        self._house: asyncio.Task[None] | None = None
         self._runners: list[web.AppRunner] = []
 
     # ---- life ------------------------------------------------------------------------------------------
@@ -144,6 +147,7 @@ class Hub:
         )
         heads = self.config.data / "audit-heads.jsonl"
         self.sealer = Sealer(self.store, self.fabric, self.plugins, heads, self.clock)
+        self.housekeeping = Housekeeping(self.store, self.blobs, self.clock)
         self.supervisor = Supervisor(self.store, self.instances, self.ports, self.clock)
 
     async def start(self) -> None:
@@ -152,6 +156,7 @@ class Hub:
         self.intake.start()
         for name, run in (("outbox", self.outbox.run), ("pipeline", self.pipeline.run), ("sealer", self.sealer.run)):
             self._tasks.append(asyncio.create_task(self._keep(name, run), name=name))
+        self._house = asyncio.create_task(self._keep("housekeeping", self.housekeeping.run), name="housekeeping")
         await self._listen()
         self.supervisor.start()
 
@@ -206,9 +211,10 @@ class Hub:
 
     async def stop(self) -> None:
         """Let go of everything; what is on disk goes on at the next start."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *([self._house] if self._house else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.close()
         self.config.socket.unlink(missing_ok=True)
 
