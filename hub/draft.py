@@ -208,5 +208,5 @@ class Draft:
 
 
 def names(identities: Sequence[Identity]) -> str:
-    """Recipients as stored: JSON of [scheme, value] pairs, bounded."""
-    return canonical(as_json([[i.scheme, i.value] for i in identities[:200]]))
+    """Recipients as stored, and as `context_store.views` reads them: JSON of identities, bounded."""
+    return canonical(as_json(identities[:200]))
