@@ -191,7 +191,8 @@ def renew(conn: Connection, held: Sequence[tuple[int, int]], lease_until: int) -
 def counts(conn: Connection) -> dict[str, int]:
     """Open and parked rows by state; done ones are not counted, they are history."""
     states = (*OPEN, "parked")
-    return dict(conn.execute(select(_o.state, func.count()).where(_o.state.in_(states)).group_by(_o.state)).tuples())
+    rows = conn.execute(select(_o.state, func.count()).where(_o.state.in_(states)).group_by(_o.state))
+    return dict(rows.tuples().all())
 
 
 def next_due(conn: Connection) -> int | None:

@@ -109,6 +109,8 @@ class Effects:
                 done = await instance.connector.perform(step, attempt)
         except Exception as error:
             raise verdict(attempt, error) from error
+        if attempt.state == "lost":  # the author took no answer for a success
+            raise Uncertain("the effect went out and no answer came")
         crashpoint("out.sent")
         return Result(done, doubtful=outbox in self._doubtful)
 
