@@ -32,7 +32,7 @@ NEEDED = ("type", "impact", "urgency", "target")
 
 _TABLES = ("rule", "example", "default", "matrix")
 _RULE_KEYS = ("name", "note", "when", "set", "stop")
-_LONG_KEY = re.compile(r"(?:\.\s*[\w\"'-]+\s*){100}")
+_LONG_KEY = re.compile(r"(?:\.\s*+[\w\"'-]++\s*+){100}")
 """A key of more than 100 parts: tomllib needs time that grows with their square."""
 _LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
