@@ -32,8 +32,10 @@ NEEDED = ("type", "impact", "urgency", "target")
 
 _TABLES = ("rule", "example", "default", "matrix")
 _RULE_KEYS = ("name", "note", "when", "set", "stop")
-_LONG_KEY = re.compile(r"(?:\.\s*+[\w\"'-]++\s*+){100}")
-"""A key of more than 100 parts: tomllib needs time that grows with their square."""
+PARTS = 100
+"""Of a dotted key: tomllib needs time that grows with their square."""
+
+_DOTTED = re.compile(r"(?:\.\s*+[\w\"'-]++\s*+)++")
 _LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 
@@ -58,10 +60,10 @@ def _decode(data: bytes, file: str) -> str:
 
 
 def _parse(source: str, file: str) -> dict[str, Any]:
-    long = _LONG_KEY.search(source)
+    long = next((run for run in _DOTTED.finditer(source) if run[0].count(".") >= PARTS), None)
     if long:
         line = source.count("\n", 0, long.start()) + 1
-        raise _refused(f"{file}:{line}", "a key has more than 100 parts", "write it flatter")
+        raise _refused(f"{file}:{line}", f"a key has more than {PARTS} parts", "write it flatter")
     try:
         return tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
