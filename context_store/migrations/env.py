@@ -1,15 +1,26 @@
 """Run by Alembic for every command; the connection comes from `context_store.migrations`."""
 
+from typing import Any
+
 from alembic import context
 
 from context_store.tables import metadata
 
+connection = context.config.attributes["connection"]
+sqlite = connection.dialect.name == "sqlite"
+
+
+def default_differs(_context: Any, _found: Any, _meant: Any, found: str | None, _default: Any, meant: str | None) -> bool:
+    """Alembic's own comparison takes SQLite's '' for a difference from ''."""
+    return (found or "").strip("'()") != (meant or "").strip("'()")
+
+
 context.configure(
-    connection=context.config.attributes["connection"],
+    connection=connection,
     target_metadata=metadata,
-    render_as_batch=context.config.attributes["connection"].dialect.name == "sqlite",
+    render_as_batch=sqlite,
     transactional_ddl=True,
-    compare_server_default=True,
+    compare_server_default=default_differs if sqlite else True,
 )
 with context.begin_transaction():
     context.run_migrations()

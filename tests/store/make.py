@@ -1,7 +1,7 @@
 """Rows for the store's tests."""
 
 from context_store import Store
-from context_store.journal import NewEnvelope
+from context_store.journal import Journaled, NewCursor, NewEnvelope, journal
 from context_store.text import hash_key, lane_of
 
 
@@ -18,3 +18,7 @@ def envelope(store: Store, key: str, raw: bytes = b"body", instance: str = "mail
         size=len(raw),
         received_at=store.now(),
     )
+
+
+async def keep(store: Store, *batch: NewEnvelope, cursors: tuple[NewCursor, ...] = ()) -> list[Journaled]:
+    return await store.write(journal, batch, cursors, store.node, store.now(), urgent=True)

@@ -8,11 +8,7 @@ from context_store import Store
 from context_store.journal import NewCursor, NewEnvelope, journal
 from context_store.pending import Outcome, claim_envelopes, recount, release, settle, tallies_by_instance, unaccounted
 from context_store.tables import cursors, envelopes
-from tests.store.make import envelope
-
-
-async def keep(store: Store, *batch: NewEnvelope, cursors: tuple[NewCursor, ...] = ()):
-    return await store.write(journal, batch, cursors, store.node, store.now(), urgent=True)
+from tests.store.make import envelope, keep
 
 
 async def test_answers_come_in_the_order_of_the_batch(store: Store):

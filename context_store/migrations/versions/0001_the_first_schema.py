@@ -294,7 +294,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_items")),
         sa.UniqueConstraint("envelope_id", "n", name=op.f("uq_items_envelope_id_n")),
         sa.UniqueConstraint("key_hash", name=op.f("uq_items_key_hash")),
-        comment="what became of everything in an envelope: recorded, duplicate, skipped, waiting or parked, with its reason",
+        comment="what became of everything in an envelope (recorded, duplicate, skipped, waiting …), with its reason",
     )
     op.create_index(
         "ix_items_until",
