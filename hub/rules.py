@@ -18,7 +18,7 @@ from routing import RuleSet, load_rules
 
 log = structlog.get_logger("trunkline.rules")
 
-LARGEST = 16 << 20
+LARGEST = 64 << 20
 """Bytes of a rules file that are read."""
 ALARM = "rules"
 

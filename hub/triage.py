@@ -6,7 +6,7 @@ import msgspec
 
 from context_store.lookups import KnownQuery, KnownUser
 from context_store.text import canonical
-from hub.draft import Draft, as_json
+from hub.draft import Draft, address, as_json
 from plugins import Fold, Message
 from routing import Attachment, Decision, Facts, Person, RuleSet, Sender, decide
 
@@ -27,7 +27,10 @@ def split_text(text: str, folds: list[Fold]) -> tuple[str, str]:
 
 
 def facts_of(message: Message, user: KnownUser, channel: str, instance: str, assurance: int) -> Facts:
-    """Everything that rules can ask of this message; what is not known stays missing."""
+    """Everything that rules can ask of this message; what is not known stays missing.
+
+    Canonical before they are judged, so that what is stored is what was judged.
+    """
     new, quoted = split_text(message.text[:TEXT_LIMIT], list(message.folds))
     fields: Mapping[str, str] = msgspec.json.decode(user.fields)
     return Facts(
@@ -39,20 +42,21 @@ def facts_of(message: Message, user: KnownUser, channel: str, instance: str, ass
         body=canonical(new) or None,
         quoted=canonical(quoted) or None,
         sender=Sender(
-            address=message.sender.identity.value,
+            address=address(message.sender.identity),
             scheme=message.sender.identity.scheme,
-            name=message.sender.name or None,
+            name=canonical(message.sender.name) or None,
         ),
         user=Person(
             organisation=user.organisation or None, vip=user.vip, language=user.language or None, fields=fields
         ),
         assurance=assurance,
         attachments=tuple(
-            Attachment(name=m.name, type=m.type, size=None if m.data is None else len(m.data)) for m in message.media
+            Attachment(name=canonical(m.name), type=canonical(m.type), size=None if m.data is None else len(m.data))
+            for m in message.media
         ),
         automatic=message.automatic,
         language=message.language or user.language or None,
-        fields=message.fields,
+        fields={canonical(name): canonical(value) for name, value in message.fields.items()},
         tags=(),
     )
 
@@ -64,7 +68,7 @@ def triage(draft: Draft, rules: RuleSet, facts: Facts, query: KnownQuery, messag
     number = draft.ids.next()
     draft.batch.insert(
         "decisions", id=number, query_id=query.id, message_id=message_id, rule_set=decision.rule_set,
-        facts=canonical(as_json(decision.facts)), outcome=as_json(stored(decision)), author="rules", at=draft.now,
+        facts=as_json(decision.facts), outcome=as_json(stored(decision)), author="rules", at=draft.now,
     )  # fmt: skip
     query.target = outcome.target
     draft.batch.triaged(
