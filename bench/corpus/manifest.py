@@ -85,7 +85,9 @@ def mails(data: Path) -> list[Case]:
 
 
 def _split(raw: bytes) -> Iterator[bytes]:
-    starts = [match.start() for match in _MBOX.finditer(raw) if not match.start() or raw[match.start() - 2 :][:1] in b"\r\n"]
+    starts = [
+        match.start() for match in _MBOX.finditer(raw) if not match.start() or raw[match.start() - 2 :][:1] in b"\r\n"
+    ]
     for start, end in zip(starts, [*starts[1:], len(raw)], strict=True):
         yield raw[start:end]
 
@@ -127,7 +129,9 @@ def _stalwart(mail: Path) -> dict[str, Expected]:
     found = {}
     for path in mail.glob("stalwart_mail_parser/resources/eml/**/*.eml"):
         tree = json.loads(path.with_suffix(".json").read_text())
-        fields = {field["name"]: field["value"] for field in tree["parts"][0]["headers"] if isinstance(field["name"], str)}
+        fields = {
+            field["name"]: field["value"] for field in tree["parts"][0]["headers"] if isinstance(field["name"], str)
+        }
         text = [tree["parts"][index]["body"].get("Text") for index in tree["text_body"]]
         shown = [words for words in text if words is not None]
         found[str(path.relative_to(mail))] = Expected(
@@ -173,7 +177,9 @@ def replies(data: Path) -> list[Case]:
     for path in sorted(mail.glob("crisp_email_reply_parser/test/fixtures/*.txt")):
         tests = said.get(path.name, [])
         reply = next((test["first_fragment"] for test in tests if test.get("first_fragment")), None)
-        visible = [claim[1] for test in tests for claim in test.get("asserts", []) if claim[0] == "email.getVisibleText()"]
+        visible = [
+            claim[1] for test in tests for claim in test.get("asserts", []) if claim[0] == "email.getVisibleText()"
+        ]
         if any("fragments[2]" in claim[0] for test in tests for claim in test.get("asserts", [])):
             reply = None  # an answer between quotations: the first fragment is only its beginning
         cases.append(_wrapped(mail, path, visible[0] if visible else reply, "plain"))

@@ -75,7 +75,9 @@ def _headers(result: Score, case: Case, message: Message | None) -> None:
         result.note(case, "sender", got.lower() == wanted.sender.lower(), f"{got!r}, expected {wanted.sender!r}")
     if wanted.subject is not None:
         subject = message.subject if message else ""
-        result.note(case, "subject", _plain(subject) == _plain(wanted.subject), f"{subject!r}, expected {wanted.subject!r}")
+        result.note(
+            case, "subject", _plain(subject) == _plain(wanted.subject), f"{subject!r}, expected {wanted.subject!r}"
+        )
     if wanted.attachments is not None:
         names = [media.name for media in message.media] if message else []
         result.note(case, "attachments", len(names) == wanted.attachments, f"{names}, expected {wanted.attachments}")
@@ -100,7 +102,9 @@ def _texts(result: Score, case: Case, message: Message | None) -> None:
     if wanted.contains is not None:
         result.note(case, "text", wanted.contains in text)
     if wanted.begins is not None:
-        result.note(case, "text", visible(message, wanted).lstrip().startswith(wanted.begins.strip()) if message else False)
+        result.note(
+            case, "text", visible(message, wanted).lstrip().startswith(wanted.begins.strip()) if message else False
+        )
 
 
 def _words(result: Score, case: Case, got: str, wanted: str) -> None:

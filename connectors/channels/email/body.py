@@ -13,8 +13,15 @@ from connectors.channels.email.text import html_text, sanitise
 from connectors.channels.email.tnef import unpack
 from plugins import Fold, Media
 
-_NO_WORDS = re.compile(r"(?i)\W*|.{0,80}(?:html|multi-?part).{0,40}(?:viewer|reader|enabled|compatible|client|format|capable|message).{0,200}", re.DOTALL)
-_SUMMARY = re.compile(rb"(?im)^(SUMMARY|DTSTART|LOCATION|DESCRIPTION)(?:;[^:\r\n]{0,200})?:([^\r\n]{0,1000}(?:\r?\n[ \t][^\r\n]{0,1000}){0,50})")
+_NO_WORDS = re.compile(
+    r"(?i)\W*|.{0,80}(?:html|multi-?part).{0,40}(?:viewer|reader|enabled|compatible|client|format|"
+    r"capable|message).{0,200}",
+    re.DOTALL,
+)
+_SUMMARY = re.compile(
+    rb"(?im)^(SUMMARY|DTSTART|LOCATION|DESCRIPTION)(?:;[^:\r\n]{0,200})?:([^\r\n]{0,1000}(?:\r?\n[ "
+    rb"\t][^\r\n]{0,1000}){0,50})"
+)
 _ESCAPED = re.compile(r"\\([nN,;\\])")
 
 
@@ -79,7 +86,11 @@ class _Collector:
         blocks = [blocks for blocks in found if blocks]
         plain = ("\n\n".join(block.plain for block in each if block.plain) for each in blocks)
         markup = ["\n".join(block.html for block in each if block.html) for each in blocks]
-        return [_Block(next((text for text in plain if text.strip()), ""), next((m for m in reversed(markup) if m), ""))] if blocks else []
+        return (
+            [_Block(next((text for text in plain if text.strip()), ""), next((m for m in reversed(markup) if m), ""))]
+            if blocks
+            else []
+        )
 
     def _leaf(self, part: Part, *, root: bool) -> list[_Block]:
         self.number += 1
@@ -88,7 +99,9 @@ class _Collector:
             return []
         if kind.startswith("multipart/"):
             kind = "text/plain"  # a container without parts: broken, but people wrote something in it
-        elif part.attached and not (root and part.disposition != "attachment" and kind.startswith("text/") and kind != "text/calendar"):
+        elif part.attached and not (
+            root and part.disposition != "attachment" and kind.startswith("text/") and kind != "text/calendar"
+        ):
             self._file(part)
             return []
         data = part.body()
@@ -101,7 +114,7 @@ class _Collector:
         if len(data) > self.options.limits.html:
             self.body.notes["html"] = None
             self.body.media.append(Media(name="message.html", type="text/html", data=data))
-            return [_Block(plain=html_text(text, 0)[0])]
+            return [_Block(plain=html_text(text[: self.options.limits.html], 0)[0])]
         return [_Block(html=text)]
 
     def _file(self, part: Part) -> None:
@@ -113,7 +126,8 @@ class _Collector:
             if contents is not None:
                 self.spare.insert(0, _Block(contents.text, contents.html))
                 self.body.media.extend(
-                    Media(name=file.name[:200] or f"part-{self.number}.bin", type=file.type or "application/octet-stream",
+                    Media(name=file.name[:200] or f"part-{self.number}.bin", type=file.type or
+                    "application/octet-stream",
                           data=file.data, content_id=file.content_id[:500].strip("<>"))
                     for file in contents.files
                 )  # fmt: skip
@@ -133,25 +147,31 @@ def _summary(data: bytes) -> str:
 
 
 def _lay_out(body: Body, blocks: list[_Block], options: ParseOptions) -> None:
-    limits, markup = options.limits, list[str]()
+    limits, pieces, length = options.limits, list[str](), 0
     for text, found in _texts(blocks, limits.html_text):
-        start = len(body.text) + (2 if body.text else 0)
-        body.text += ("\n\n" if body.text else "") + text
-        body.folds += [Fold(start=fold.start + start, end=fold.end + start, kind=fold.kind) for fold in found]
+        length += 2 if pieces else 0
+        pieces.append(text)
+        body.folds += [Fold(start=fold.start + length, end=fold.end + length, kind=fold.kind) for fold in found]
+        length += len(text)
+    body.text = "\n\n".join(pieces)
     if any(block.html for block in blocks):
-        for block in blocks:
-            safe = sanitise(block.html) if block.html else f"<p>{html.escape(block.plain).replace(chr(10), '<br>')}</p>"
-            if block.html and not safe and block.html.strip():
-                body.notes["html"] = None
-                body.media.append(Media(name="message.html", type="text/html", data=block.html.encode()))
-            markup.append(safe)
-    body.html = "\n".join(markup)
+        body.html = "\n".join(_shown(body, block) for block in blocks)
     if len(body.text) > limits.text:
         body.notes["text"] = None
         body.media.append(Media(name="message.txt", type="text/plain", data=body.text.encode()))
         body.text = body.text[: limits.text]
         body.folds = [fold for fold in body.folds if fold.end <= limits.text]
     body.folds = _merged([*body.folds, *folds(body.text, limits.folded)])
+
+
+def _shown(body: Body, block: _Block) -> str:
+    if not block.html:
+        return f"<p>{html.escape(block.plain).replace(chr(10), '<br>')}</p>"
+    safe = sanitise(block.html)
+    if not safe:
+        body.notes["html"] = None  # nested too deep, or nothing in it may be shown
+        body.media.append(Media(name="message.html", type="text/html", data=block.html.encode()))
+    return safe
 
 
 def _texts(blocks: list[_Block], limit: int) -> Iterator[tuple[str, list[Fold]]]:

@@ -6,7 +6,10 @@ from encodings.aliases import aliases
 import chardet
 
 _UNSAFE = {"mbcs", "oem", "idna", "punycode", "rot_13", "undefined", "unicode_escape", "raw_unicode_escape"}
-_KNOWN = {name for name in aliases.values() if not name.endswith("_codec") and name not in _UNSAFE} | {"koi8_u", "koi8_t"}
+_KNOWN = {name for name in aliases.values() if not name.endswith("_codec") and name not in _UNSAFE} | {
+    "koi8_u",
+    "koi8_t",
+}
 _SAMPLE = 8 << 10
 """Bytes that chardet looks at: it needs no more, and its cost is bounded so."""
 
@@ -14,7 +17,8 @@ _SAMPLE = 8 << 10
 _MEANT = {
     "us-ascii": "", "ascii": "", "": "", "iso-8859-1": "cp1252", "latin1": "cp1252", "iso8859-1": "cp1252",
     "iso-8859-9": "cp1254", "iso-8859-11": "cp874", "gb2312": "gb18030", "gbk": "gb18030", "ks_c_5601-1987": "cp949",
-    "euc-kr": "cp949", "ks_c_5601": "cp949", "shift_jis": "cp932", "shift-jis": "cp932", "x-sjis": "cp932", "sjis": "cp932",
+    "euc-kr": "cp949", "ks_c_5601": "cp949", "shift_jis": "cp932", "shift-jis": "cp932", "x-sjis": "cp932",
+    "sjis": "cp932",
     "iso-8859-8-i": "iso8859-8", "iso-8859-8-e": "iso8859-8", "unicode-1-1-utf-7": "utf-7", "utf8mb4": "utf-8",
     "x-mac-roman": "mac_roman", "macintosh": "mac_roman", "x-windows-949": "cp949", "iso-2022-jp": "iso2022_jp_ext",
     "x-gbk": "gb18030", "cp-850": "cp850", "windows-31j": "cp932", "big5": "big5hkscs",
@@ -54,7 +58,12 @@ def _decode(data: bytes, charset: str, fallback: str) -> str:
 
 def _escapes(charset: str) -> bool:
     """Is pure ASCII a shell around other characters there (ISO-2022, UTF-7, HZ, UTF-16)?"""
-    return charset.strip().lower().startswith(("iso-2022", "iso2022", "utf-7", "utf7", "unicode", "hz", "utf-16", "utf-32"))
+    return (
+        charset
+        .strip()
+        .lower()
+        .startswith(("iso-2022", "iso2022", "utf-7", "utf7", "unicode", "hz", "utf-16", "utf-32"))
+    )
 
 
 def codec(charset: str) -> str:

@@ -1,7 +1,8 @@
 """Header fields of mail: split, decoded, and read as addresses, ids and dates, in linear time.
 
-The standard library's own readers fail on hostile input (IndexError on `<[abc@x]>`, RecursionError on 3,000 parentheses,
-quadratic RFC 2047 search, the first of two From fields silently); these are total: every input has a value.
+The standard library's own readers fail on hostile input (IndexError on `<[abc@x]>`, RecursionError on 3,000
+parentheses, quadratic RFC 2047 search, the first of two From fields silently); these are total: every input has a
+value.
 """
 
 import binascii
@@ -46,7 +47,7 @@ class Headers(NamedTuple):
 
 
 def read_headers(data: bytes, start: int, end: int, limits: Limits) -> Headers:
-    """Read the header block of a part; it ends at a blank line or at the first line that is no field (RFC 5322 §2.2)."""
+    """Read the header block of a part: up to a blank line, or the first line that is no field (RFC 5322 §2.2)."""
     found: list[tuple[str, bytes]] = []
     stop = min(end, start + limits.header_bytes)
     place = _mbox(data, start, end)
@@ -78,9 +79,7 @@ def _long(data: bytes, place: int, stop: int, end: int) -> bool:
 
 def _skip(data: bytes, place: int, end: int) -> int:
     """Behind the next empty line: the rest of an over-long block is left out."""
-    ends = [
-        at + len(mark) for mark in (b"\n\r\n", b"\n\n") if (at := data.find(mark, max(place - 1, 0), end)) != -1
-    ]
+    ends = [at + len(mark) for mark in (b"\n\r\n", b"\n\n") if (at := data.find(mark, max(place - 1, 0), end)) != -1]
     return min(ends, default=end)
 
 
@@ -187,36 +186,36 @@ class _Box:
         elif text := "".join(self.tokens).strip():
             yield note, text if canonical(text) else text.split()[-1]
 
-    def add(self, token: str) -> None:
-        if token == "<":
+    def add(self, piece: str) -> None:
+        if piece == "<":
             self.angle, self.spec = True, ""
-        elif token == ">":
+        elif piece == ">":
             if self.angle:
                 self.specs.append(self.spec)
             self.angle = False
         elif self.angle:
-            self.spec = "" if token == ":" else self.spec + token  # a source route (RFC 5322 §4.4) ends at its colon
+            self.spec = "" if piece == ":" else self.spec + piece  # a source route (RFC 5322 §4.4) ends at its colon
         else:
-            self.tokens.append(token)
+            self.tokens.append(piece)
 
 
 def _boxes(raw: bytes, limit: int) -> Iterator[tuple[str, str]]:
     text = decode(raw[: limit * 330], "")
     box, depth = _Box(), 0
     for match in _TOKEN.finditer(text):
-        token = match[0]
-        if token[0] == "(":
+        piece = match[0]
+        if piece[0] == "(":
             depth += 1
-            box.notes.append(token[1:])
+            box.notes.append(piece[1:])
         elif depth:
-            depth -= token == ")"
-        elif token in {",", ";"} and not box.angle:
+            depth -= piece == ")"
+        elif piece in {",", ";"} and not box.angle:
             yield from box.result()
             box = _Box()
-        elif token == ":" and not box.angle:
+        elif piece == ":" and not box.angle:
             box = _Box()  # what stood before was a group's name
-        elif token != ")":
-            box.add(token)
+        elif piece != ")":
+            box.add(piece)
     if box.angle:
         box.add(">")
     yield from box.result()
@@ -238,8 +237,8 @@ def message_ids(raw: bytes, limit: int = 100) -> list[str]:
 def sent_at(raw: bytes, received: datetime) -> datetime:
     """The Date field where it is believable, else when the mail was received.
 
-    A sender writes what it likes: a date after the receipt, or more than 30 days before it, would misplace the mail in a
-    person's history.
+    A sender writes what it likes: a date after the receipt, or more than 30 days before it, would misplace the mail
+    in a person's history.
     """
     try:
         date = parsedate_to_datetime(raw[:100].decode("ascii", "replace"))

@@ -7,7 +7,8 @@ _SCAN = 256 << 10
 _FIELDS = 2000
 _FIELD = re.compile(rb"([!-9;-~]{1,200})[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)\n?")
 _PATH = re.compile(
-    rb"(?i)(?:return-path|(?:x-)?received(?:-spf)?|delivered-to|x-original-to|x-delivered-to|(?:x-)?envelope-(?:to|from)|"
+    rb"(?i)(?:return-path|(?:x-)?received(?:-spf)?|delivered-to|x-original-to|x-delivered-to|"
+    rb"(?:x-)?envelope-(?:to|from)|"
     rb"authentication-results(?:-original)?|(?:x-)?arc-.*|(?:x-google-)?dkim-.*|domainkey-signature|x-spam.*|x-virus.*|"
     rb"x-rspamd.*|x-amavis.*|x-gm-.*|x-ms-exchange-.*|x-microsoft-antispam.*|x-forefront-.*|x-uidl?|x-keywords|"
     rb"(?:x-)?status|x-mozilla-.*|x-imap.*|content-length|lines|x-sieve.*|x-dspam.*|x-bogosity)"
@@ -20,8 +21,9 @@ def delivery_key(raw: bytes) -> tuple[str, bytes]:
 
     The fingerprint is SHA-256 over the mail without the headers that a path of delivery adds, so that one mail in two
     mailboxes, or again after UIDVALIDITY changed, has one. The key is the Message-ID without its brackets if there is
-    exactly one; else a digest of the fingerprint and the oldest Received header: two submissions of the same words stay two
-    mails. One pass over the bytes; at most 2,000 fields of the first 256 KiB are looked at, the rest counts as it is.
+    exactly one; else a digest of the fingerprint and the oldest Received header: two submissions of the same words
+    stay two mails. One pass over the bytes; at most 2,000 fields of the first 256 KiB are looked at, the rest counts
+    as it is.
     """
     digest = sha256()
     ids: list[bytes] = []

@@ -206,7 +206,8 @@ def _uu_line(line: bytes) -> bytes:
 
 
 _ENDINGS: Mapping[str, str] = {
-    "message/rfc822": ".eml", "message/global": ".eml", "text/calendar": ".ics", "text/plain": ".txt", "image/jpeg": ".jpg",
+    "message/rfc822": ".eml", "message/global": ".eml", "text/calendar": ".ics", "text/plain": ".txt",
+    "image/jpeg": ".jpg",
     "text/rfc822-headers": ".txt", "message/delivery-status": ".txt", "application/pgp-signature": ".asc",
     "message/disposition-notification": ".txt", "message/feedback-report": ".txt",
 }  # fmt: skip

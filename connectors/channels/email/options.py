@@ -8,10 +8,10 @@ from msgspec import Struct
 class Limits(Struct, frozen=True, kw_only=True):
     """Bounds of one mail. Beyond one the rest is left unread and `fields["limits"]` names it; the raw mail is kept.
 
-    Mails of people stay far below: Exchange stops at 30 nested parts and 250 KiB of headers, Dovecot at 10,000 parts.
+    Mails of people stay far below; Exchange, for one, takes 30 nested parts and 250 KiB of headers.
     """
 
-    depth: int = 30
+    depth: int = 20
     parts: int = 1000
     headers: int = 1000
     """Header fields of one part."""
@@ -21,11 +21,11 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Addresses of one header; also the longest `Message.recipients`."""
     text: int = 1 << 20
     """Characters of `Message.text`; the whole of a longer text becomes an attachment."""
-    html: int = 2 << 20
+    html: int = 1 << 20
     """Bytes of an HTML body that is sanitised; a longer one becomes an attachment."""
-    html_text: int = 512 << 10
+    html_text: int = 128 << 10
     """Characters of HTML that are laid out as text; the tail of a longer one only loses its tags."""
-    folded: int = 256 << 10
+    folded: int = 128 << 10
     """Characters in which quotes and signatures are looked for; what follows stays visible."""
 
 

@@ -14,8 +14,8 @@ _REFERENCES = 50
 def destinations(envelope: Envelope, head: Headers, options: ParseOptions) -> tuple[str, tuple[str, ...]]:
     """Return (which of our addresses the mail came to, the plus suffixes of our addresses in it).
 
-    Read from the SMTP recipients (`facts["rcpt"]`, separated by commas) and the fields that name recipients: a suffix is
-    proof of nothing until the hub has checked it.
+    Read from the SMTP recipients (`facts["rcpt"]`, separated by commas) and the fields that name recipients: a
+    suffix is proof of nothing until the hub has checked it.
     """
     own, tokens = "", dict[str, None]()
     ours = {address.lower(): address for address in options.addresses}
@@ -32,7 +32,10 @@ def destinations(envelope: Envelope, head: Headers, options: ParseOptions) -> tu
 
 
 def _named(envelope: Envelope, head: Headers, limit: int) -> Iterator[str]:
-    for raw in (envelope.facts.get("rcpt", "").encode("utf-8", "replace"), *(v for name in _TO for v in head.all(name)[:20])):
+    for raw in (
+        envelope.facts.get("rcpt", "").encode("utf-8", "replace"),
+        *(v for name in _TO for v in head.all(name)[:20]),
+    ):
         for _, address in addresses(raw, limit):
             yield address
 

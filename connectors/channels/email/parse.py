@@ -18,8 +18,10 @@ from plugins import Claim, Envelope, Identity, Item, Message, Receipt, Skipped
 __all__ = ["Limits", "ParseOptions", "delivery_key", "parse_mail"]
 
 _FIELDS = (
-    "from", "to", "cc", "reply-to", "sender", "date", "return-path", "list-id", "precedence", "auto-submitted", "importance",
-    "priority", "x-priority", "sensitivity", "x-mailer", "user-agent", "content-language", "organization", "x-spam-flag",
+    "from", "to", "cc", "reply-to", "sender", "date", "return-path", "list-id", "precedence", "auto-submitted",
+    "importance",
+    "priority", "x-priority", "sensitivity", "x-mailer", "user-agent", "content-language", "organization",
+    "x-spam-flag",
     "x-spam-status", "x-auto-response-suppress", "thread-topic", "x-loop", "x-trunkline-loop",
 )  # fmt: skip
 _FIELD_SIZE = 500
@@ -29,8 +31,9 @@ _RECIPIENTS = ("to", "cc", "resent-to", "resent-cc")
 def parse_mail(envelope: Envelope, options: ParseOptions) -> Iterator[Item]:
     """Yield the message, and a receipt if the mail reports on one of ours.
 
-    `envelope.facts` may carry `rcpt` (SMTP recipients, separated by commas) and `mail_from` (reverse path, "" or "<>" for
-    the null path). Limits that were met are named in `fields["limits"]`. An envelope without a byte of mail is skipped.
+    `envelope.facts` may carry `rcpt` (SMTP recipients, separated by commas) and `mail_from` (reverse path, "" or
+    "<>" for the null path). Limits that were met are named in `fields["limits"]`.
+    An envelope without a byte of mail is skipped.
     """
     raw = envelope.raw
     if not raw.strip(b"\0 \t\r\n"):

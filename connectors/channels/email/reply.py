@@ -1,10 +1,12 @@
 """Where the quotations and the signature of a text stand: folded in the console, never cut.
 
 Precision first: a quotation that stays open costs a glance, a folded word of the reply costs the matter. So only what
-bears a mark is folded: `>` lines, attributions with a date or an address, header blocks, rows of dashes with the words of
-a mail client, `-- `, the lines that phones append. One pass over lines, each looked at up to 500 characters; patterns are
-RE2, joined lines at most six: the time is linear in the text whatever it holds.
+bears a mark is folded: `>` lines, attributions with a date or an address, header blocks, rows of dashes with the
+words of a mail client, `-- `, the lines that phones append. One pass over lines, each looked at up to 500
+characters; patterns are RE2, joined lines at most six: the time is linear in the text whatever it holds.
 """
+
+from typing import Literal
 
 import re2
 
@@ -23,6 +25,7 @@ from connectors.channels.email.reply_words import (
 )
 from plugins import Fold
 
+Mark = Literal["", "quote", "signature"]
 _WIDE = 500
 _MAIL = r"[^\s@<>]{1,64}@[^\s@<>]{2,}"
 _DATED = rf"^[\s*_>-]*(?:(?:{BEGIN})[\s,.]|(?:{DAYS})\pL*[\s,.]|\d{{1,4}}[-./\s年년]|在|于|於)"
@@ -34,7 +37,9 @@ _NAMED = re2.compile(rf"(?i)^.{{0,120}}{_MAIL}.{{0,20}}(?:{WROTE}).{{0,80}}$")
 _ENDS = re2.compile(rf"(?i)(?:[:：]|(?:{WROTE})\s*-{{2,}})[\s*_]*$")
 _VERB = re2.compile(rf"(?i)\s(?:{WROTE})[\s*_]*$")
 _SURE = re2.compile(rf"\d{{1,2}}[:.h時时시]\d{{2}}|{_MAIL}")
-_MINE = re2.compile(r"(?i)\b(?:I|ich|j'ai|he escrito|ho scritto|jag|jeg|я)\s+(?:wrote|schrieb|[eé]crit|skrev|написал)\s*:$")
+_MINE = re2.compile(
+    r"(?i)\b(?:I|ich|j'ai|he escrito|ho scritto|jag|jeg|я)\s+(?:wrote|schrieb|[eé]crit|skrev|написал)\s*:$"
+)
 _ORIGINAL = re2.compile(rf"(?i)^[\s*_>]*[-_=—–]{{2,}}[\s*_]*(?:{ORIGINAL})[\s*_:]*[-_=—–]*[\s*_]*$")
 _ABOVE = re2.compile(rf"(?i)(?:{ABOVE})")
 _RULE = re2.compile(r"^[\s*]*(?:[-_=—–*]\s?){3,}[\s*]*$")
@@ -43,7 +48,8 @@ _FOOTER = re2.compile(r"^_{2,}$")
 _INITIALS = re2.compile(r"^ ?([A-Z]{1,3})>(?:\s|$)")
 _INLINE = re2.compile(rf"(?i)(?:\b(?:{INLINE})\b|以下|下記|下面|如下)")
 _PHONE = re2.compile(
-    rf"(?i)^[\s<(*_\[]*(?:(?:{SENT_FROM})\b.{{0,60}}\b(?:{DEVICE}|TI-85|for iOS|iOS\S*)(?:\b.{{0,60}})?|{SENT_FROM_CJK}.{{0,40}}|"
+    rf"(?i)^[\s<(*_\[]*(?:(?:{SENT_FROM})\b.{{0,60}}\b(?:{DEVICE}|TI-85|for iOS|"
+    rf"iOS\S*)(?:\b.{{0,60}})?|{SENT_FROM_CJK}.{{0,40}}|"
     rf"(?:von|from|vom) .{{1,50}}(?:{SENT_LAST})|從我的.{{1,30}}|.{{1,30}}から送信)[\s>)*_\].]*$"
 )
 _SENTENCE = re2.compile(r"(?i)[,;!?]\s+\S+\s+\S+\s+\S+\s+\S+|\.\s+\S+\s+\S+\s+\S+\s+\S+")
@@ -68,9 +74,9 @@ def folds(text: str, limit: int) -> list[Fold]:
     return found
 
 
-def _spans(marks: list[str], lines: list[str]) -> list[tuple[int, int, str]]:
+def _spans(marks: list[Mark], lines: list[str]) -> list[tuple[int, int, Literal["quote", "signature"]]]:
     """Runs of equal marks; blank lines inside and between them go along."""
-    spans: list[tuple[int, int, str]] = []
+    spans: list[tuple[int, int, Literal["quote", "signature"]]] = []
     for index, mark in enumerate(marks):
         if not mark:
             continue
@@ -99,33 +105,33 @@ class _Reader:
             if one and two and one[1] == two[1]:
                 self.kinds[index - 1] = self.kinds[index] = _QUOTE
 
-    def quotes(self) -> list[str]:
+    def quotes(self) -> list[Mark]:
         """Mark the lines of quotations, "" elsewhere."""
-        marks = ["quote" if kind == _QUOTE else "" for kind in self.kinds]
-        index = 0
+        marks: list[Mark] = ["quote" if kind == _QUOTE else "" for kind in self.kinds]
+        index, said, open_ = 0, len(marks), False
         while index < len(self.lines):
-            if self.kinds[index] != _TEXT:
-                index += 1
-                continue
-            begin, end, sure = self._opening(index)
+            begin, end, sure = self._opening(index) if self.kinds[index] == _TEXT else (index, -1, False)
             if end < 0:
+                said = min(said, index) if self._words(index) else said
                 index += 1
                 continue
             after = self._next(end + 1)
             if self.kinds[after : after + 1] == [_QUOTE] or _piped(self.lines, after):
                 marks[begin:after] = ["quote"] * (after - begin)
+                said = said if said < begin else len(marks)
                 index = self._piped_run(marks, after)
-            elif sure and self._said(marks, begin) and not self._inline(begin):
+                continue
+            open_ = open_ or (sure and said < begin and self._inline(begin))
+            if sure and said < begin and not open_:
                 begin = self._rules_above(begin)
                 marks[begin:] = ["quote"] * (len(marks) - begin)
                 self.tail = True
                 break
-            else:
-                index = end + 1
+            index = end + 1
         return marks
 
     def _opening(self, index: int) -> tuple[int, int, bool]:
-        """Does line `index` end an attribution, or begin a header block? (first line, last line, certain) or (_, -1, _)."""
+        """Where an attribution ends or a header block begins: (first line, last line, certain), else (_, -1, _)."""
         line = self.lines[index]
         if _ORIGINAL.search(line) or (len(line) < 120 and _ABOVE.search(line)):
             return index, index, True
@@ -183,7 +189,7 @@ class _Reader:
             index += 1
         return index
 
-    def _piped_run(self, marks: list[str], index: int) -> int:
+    def _piped_run(self, marks: list[Mark], index: int) -> int:
         """Mark the quoted lines that follow an attribution, also those with `|` or initials (`C>`)."""
         while index < len(self.lines) and (
             self.kinds[index] != _TEXT or self.lines[index].startswith("|") or _initials(self.lines[index])
@@ -192,15 +198,12 @@ class _Reader:
             index += 1
         return index
 
-    def _said(self, marks: list[str], end: int) -> bool:
-        """Did the sender write anything above? Else what is below may be the message itself (a forward)."""
-        return any(
-            kind == _TEXT and not mark and any(char.isalnum() for char in line)
-            for kind, mark, line in zip(self.kinds[:end], marks[:end], self.lines[:end], strict=True)
-        )
+    def _words(self, index: int) -> bool:
+        """Does the sender say something in this line? Else what is below may be the message itself (a forward)."""
+        return self.kinds[index] == _TEXT and any(char.isalnum() for char in self.lines[index])
 
     def _inline(self, end: int) -> bool:
-        above = " ".join(line for line, kind in zip(self.lines[:end], self.kinds[:end], strict=True) if kind == _TEXT)
+        above = " ".join(self.lines[at] for at in range(max(end - 60, 0), end) if self.kinds[at] == _TEXT)
         return _INLINE.search(above[-2000:]) is not None
 
     def _rules_above(self, index: int) -> int:
@@ -210,26 +213,25 @@ class _Reader:
             at -= 1
         return at + 1
 
-    def signatures(self, marks: list[str]) -> None:
+    def signatures(self, marks: list[Mark]) -> None:
         """Mark signatures: behind `-- ` at the end of what the sender wrote, and what phones append."""
         end = len(marks)
         while end > 0 and (marks[end - 1] == "quote" or self.kinds[end - 1] == _BLANK):
             end -= 1
-        self._delimited(marks, end)
-        self._phones(marks, end)
-        first = next((index for index, mark in enumerate(marks) if mark == "quote"), len(marks))
-        if first < end:
-            self._delimited(marks, first)
-            self._phones(marks, first)
+        first = next((index for index, mark in enumerate(marks) if mark == "quote"), end)
+        said = next((index for index, mark in enumerate(marks) if not mark and self._words(index)), len(marks))
+        for last in sorted({end, min(first, end)}, reverse=True):
+            self._delimited(marks, said, last)
+            self._phones(marks, said, last)
 
-    def _delimited(self, marks: list[str], end: int) -> None:
+    def _delimited(self, marks: list[Mark], said: int, end: int) -> None:
         """From the first delimiter that leaves at most 12 lines to the end: more may be a text with a rule in it."""
         count = sum(kind == _TEXT for kind in self.kinds[max(end - 40, 0) : end])
         for index in range(max(end - 40, 0), end):
             if self.kinds[index] == _TEXT:
                 count -= 1
                 last = _DELIMITER.search(self.lines[index]) or self._list_footer(index)
-                if last and count <= 12 and self._said(marks, index) and not any(marks[index:end]):
+                if last and count <= 12 and said < index and not any(marks[index:end]):
                     marks[index:end] = ["signature"] * (end - index)
                     return
 
@@ -237,14 +239,16 @@ class _Reader:
         following = " ".join(self.lines[index + 1 : index + 3]).lower()
         return _FOOTER.search(self.lines[index].strip()) is not None and "mailing list" in following
 
-    def _phones(self, marks: list[str], end: int) -> None:
+    def _phones(self, marks: list[Mark], said: int, end: int) -> None:
         while end > 0 and (self.kinds[end - 1] == _BLANK or marks[end - 1] == "signature"):
             end -= 1
         while end > 0:
             line = self.lines[end - 1].strip()
-            if line and not (len(line) <= 120 and _PHONE.search(line) and not _SENTENCE.search(line.partition("lease excuse")[0])):
+            if line and not (
+                len(line) <= 120 and _PHONE.search(line) and not _SENTENCE.search(line.partition("lease excuse")[0])
+            ):
                 break
-            if line and not self._said(marks, end - 1):
+            if said >= end - 1:
                 break
             marks[end - 1] = "signature" if line else ""
             end -= 1

@@ -1,4 +1,7 @@
-"""Mail that machines write: bounces, receipts, complaints, auto-replies, lists. Never answered; tied to what it is about."""
+"""Mail that machines write: bounces, receipts, complaints, auto-replies, lists.
+
+It is never answered, and tied to the message that it is about.
+"""
 
 from typing import Any, Literal, NamedTuple
 
@@ -24,44 +27,82 @@ class Report(NamedTuple):
 
 _LOOKED_AT = 64 << 10
 _DAEMON = re2.compile(
-    r"(?i)^(?:.*mailer-?_?daemon.*|post_?master.*|mail-?daemon|mdaemon.*|mail_?master|maildelivery|mail[._-]?(?:delivery[._-]?)?sys.*|mail_delivery.*|"
-    r"bounces?|bounces?[-+].*|.*bouncenotif.*|smtpd?|nobody|microsoftexchange.*|.*delivery-?(?:status|notification|failure).*|"
+    r"(?i)^(?:.*mailer-?_?daemon.*|post_?master.*|mail-?daemon|mdaemon.*|mail_?master|maildelivery|"
+    r"mail[._-]?(?:delivery[._-]?)?sys.*|mail_delivery.*|"
+    r"bounces?|bounces?[-+].*|.*bouncenotif.*|smtpd?|nobody|microsoftexchange.*|.*delivery-?(?:status|"
+    r"notification|failure).*|"
     r"mmsadmin|info\.mail.*|mail-?admin.*|email-?bounce.*|.*undelivered.*|amavis.*|scanner|virus.*)@"
 )
 _UNDELIVERED = re2.compile(
-    r"(?i)undeliver|(?:mail|message|e-?mail|delivery).{0,30}(?:fail|delay|error|problem|not deliver|return|bounc|status)|failure notice|"
-    r"failed (?:mail|delivery)|returned (?:mail|e?-?mail|message|to sender)|(?:could|can)(?:not| not|n't) be delivered|not delivered|"
-    r"delivery (?:report|notification|has failed|attempt)|rejected mail|bounced|warning: could not send|non[- ]deliver|nondeliverable|"
-    r"unable to deliver|unknown (?:user|recipient|address)|user unknown|mailbox (?:full|unavailable)|permanent(?:ly)? fail|"
-    r"unzustellbar|zustellung.{0,20}(?:fehl|nicht|status|benachrichtigung)|nicht zugestellt|non remis|non distribu|échec|non recapitat|"
-    r"mancata consegna|no (?:se )?(?:ha podido )?entreg|devuelto|não entreg|devolvid|onbestelbaar|niet bezorgd|nie dostarcz|"
-    r"не доставлен|недоставлен|невозможно доставить|配信|不达|退信|投递|送信.{0,6}(?:エラー|失敗)|エラーメール|無法投遞|undelivered|"
+    r"(?i)undeliver|(?:mail|message|e-?mail|delivery).{0,30}(?:fail|delay|error|problem|not deliver|"
+    r"return|bounc|status)|failure notice|"
+    r"failed (?:mail|delivery)|returned (?:mail|e?-?mail|message|to sender)|(?:could|can)(?:not| not|"
+    r"n't) be delivered|not delivered|"
+    r"delivery (?:report|notification|has failed|attempt)|rejected mail|bounced|"
+    r"warning: could not send|non[- ]deliver|nondeliverable|"
+    r"unable to deliver|unknown (?:user|recipient|address)|user unknown|mailbox (?:full|unavailable)|"
+    r"permanent(?:ly)? fail|"
+    r"unzustellbar|zustellung.{0,20}(?:fehl|nicht|status|benachrichtigung)|nicht zugestellt|non remis|"
+    r"non distribu|échec|non recapitat|"
+    r"mancata consegna|no (?:se )?(?:ha podido )?entreg|devuelto|não entreg|devolvid|onbestelbaar|"
+    r"niet bezorgd|nie dostarcz|"
+    r"не доставлен|недоставлен|невозможно доставить|配信|不达|退信|投递|送信.{0,6}(?:エラー|失敗)|"
+    r"エラーメール|無法投遞|undelivered|"
     r"virus (?:found|alert|detected)|spam.{0,20}reject|blocked|mail system error|user not found|no such user|エラー通知"
 )
 _CAUSE = re2.compile(
-    r"(?i)\b[45]\d\d[ -]#?[45]\.\d{1,3}\.\d{1,3}\b|\b5[05]\d[ :-]|\b[45]\.\d\.\d{1,3}\b|user (?:is )?unknown|unknown user|no such user|"
-    r"does ?n.t (?:exist|have)|does not exist|not (?:found|exist|known|listed|accepted|a valid)|over ?quota|quota exceeded|mailbox.{0,30}full|"
-    r"unrouteable|undeliverable|(?:could|was|can|be)(?: not|n't|not) (?:be )?(?:deliver|sen[dt]|reach|relay)|unable to deliver|rejected|"
-    r"host (?:unknown|not found)|failed (?:permanently|address|recipient)|permanent(?:ly)? (?:error|fail)|delivery.{0,60}fail|invalid (?:recipient|address)|"
-    r"returned to sender|undelivered|did not reach|not reach|not delivered|message size|exceed|timed? ?out|retry|queued? (?:too long|for)|blocked|refused|"
-    r"存在しません|見つかり|配信できません|配信でき|届け|容量|宛先|エラー|unavailable|suspended|disabled|virus|spam|non-?existent|denied"
+    r"(?i)\b[45]\d\d[ -]#?[45]\.\d{1,3}\.\d{1,3}\b|\b5[05]\d[ :-]|\b[45]\.\d\.\d{1,3}\b|"
+    r"user (?:is )?unknown|unknown user|no such user|"
+    r"does ?n.t (?:exist|have)|does not exist|not (?:found|exist|known|listed|accepted|a valid)|"
+    r"over ?quota|quota exceeded|mailbox.{0,30}full|"
+    r"unrouteable|undeliverable|(?:could|was|can|be)(?: not|n't|not) (?:be )?(?:deliver|sen[dt]|reach|"
+    r"relay)|unable to deliver|rejected|"
+    r"host (?:unknown|not found)|failed (?:permanently|address|recipient)|permanent(?:ly)? (?:error|"
+    r"fail)|delivery.{0,60}fail|invalid (?:recipient|address)|"
+    r"returned to sender|undelivered|did not reach|not reach|not delivered|message size|exceed|"
+    r"timed? ?out|retry|queued? (?:too long|for)|blocked|refused|"
+    r"存在しません|見つかり|配信できません|配信でき|届け|容量|宛先|エラー|unavailable|suspended|"
+    r"disabled|virus|spam|non-?existent|denied"
 )
 _AUTOREPLY = re2.compile(
-    r"(?i)^\W*(?:(?:re|aw|sv|vs)\s*:\s*)?\W*(?:auto(?:matic)?[- ]?(?:matic )?[- ]?(?:repl|respon|answer|antwort|svar)|out[- ]?of[- ]?(?:the[- ]?)?office|"
-    r"vacation|on (?:holiday|vacation|leave)|away from|i am (?:away|out)|automat(?:isch|ische|iskt|isk|ická|yczna|ická) |abwesen|abwesenheits|"
-    r"réponse automatique|absence|absent|respuesta autom|fuera de (?:la )?oficina|risposta automatica|fuori sede|fuori ufficio|assente|"
-    r"resposta autom|fora do escritório|automatisch antwoord|afwezig|autosvar|frånvaro|fravær|ikke til stede|automaattinen vastaus|poissa|"
-    r"автоответ|автоматический ответ|odpowiedź automatyczna|automatická odpov|nieobecno|otomatik yanıt|自動返信|自动回复|自動回覆|不在|자동 회신|자동응답)"
+    r"(?i)^\W*(?:auto(?:matic|mated)?[- ]?(?:reply|repl[yi]es|response|responder|answer)|"
+    r"out[- ]of[- ](?:the[- ])?office(?: reply)?|"
+    r"ooo|automatische (?:antwort|abwesenheitsantwort)|abwesenheits(?:notiz|nachricht|meldung|"
+    r"assistent)|réponse automatique|"
+    r"message d.absence|respuesta automática|respuesta autom[aá]tica|fuera de (?:la )?oficina|"
+    r"risposta automatica|fuori (?:sede|ufficio)|"
+    r"resposta autom[aá]tica|fora do escritório|automatisch antwoord|afwezigheids(?:melding|bericht)|"
+    r"autosvar|automatisk svar|"
+    r"automatiskt svar|frånvaromeddelande|fraværsbesked|automaattinen vastaus|poissaoloilmoitus|"
+    r"автоответ(?:чик)?|автоматический ответ|"
+    r"odpowiedź automatyczna|autoodpowiedź|automatická odpověď|otomatik yanıt|自動返信|自动回复|"
+    r"自動回覆|不在通知|자동 ?회신|자동 ?응답)"
+    r"\s*(?:[-:：(\[–—].*)?$"
+)
+_AWAY = re2.compile(
+    r"(?i)\b(?:vacation|out of office|on (?:holiday|vacation|leave)|away from|abwesen|absence|absent|"
+    r"ausencia|assenza|ausência|afwezig|"
+    r"frånvaro|fravær|poissa|nieobecno|nepřítom|отпуск)|不在|休暇|休假|부재"
 )
 _NOTIFIED = re2.compile(r'(?i)^\s*\{\s*"(?:notificationType|eventType)"\s*:\s*"(bounce|complaint)"')
 """Amazon SES reports by mail through SNS (its documentation, "Notification contents")."""
 _COMPLAINT = re2.compile(r"(?i)^\s*complaint about message from \d")
 """Hotmail's feedback loop (JMRP), which is no ARF."""
-_LATER = re2.compile(r"(?i)will (?:be )?(?:retried|keep trying|continue|try again)|still (?:being )?(?:trying|retried)|not yet been delivered|delayed|warning")
-_NO_REPLY = re2.compile(r"(?i)^(?:no-?_?reply|do-?_?not-?_?reply|donotreply|notifications?|newsletter|mailings?|news)(?:[-+._].*)?@")
+_LATER = re2.compile(
+    r"(?i)will (?:be )?(?:retried|keep trying|continue|try again)|still (?:being )?(?:trying|retried)|"
+    r"not yet been delivered|delayed|warning"
+)
+_NO_REPLY = re2.compile(
+    r"(?i)^(?:no-?_?reply|do-?_?not-?_?reply|donotreply|notifications?|newsletter|mailings?|news)(?:[-+._].*)?@"
+)
 _ID = re2.compile(r"(?im)^[\s>|:*-]*message-?id\s*:?\s*<([^<>\s]{3,500})>")
-_STATUS = re2.compile(r"(?im)^(action|status|diagnostic-code|final-recipient|original-envelope-id|feedback-type)\s*:[ \t]*([^\r\n]*(?:\r?\n[ \t]+[^\r\n]*)*)")
-_DISPOSITION = re2.compile(r"(?im)^(disposition|original-message-id|original-recipient)\s*:[ \t]*([^\r\n]*(?:\r?\n[ \t]+[^\r\n]*)*)")
+_STATUS = re2.compile(
+    r"(?im)^(action|status|diagnostic-code|final-recipient|original-envelope-id|"
+    r"feedback-type)\s*:[ \t]*([^\r\n]*(?:\r?\n[ \t]+[^\r\n]*)*)"
+)
+_DISPOSITION = re2.compile(
+    r"(?im)^(disposition|original-message-id|original-recipient)\s*:[ \t]*([^\r\n]*(?:\r?\n[ \t]+[^\r\n]*)*)"
+)
 _CODE = re2.compile(r"\b[45]\.\d{1,3}\.\d{1,3}\b")
 
 
@@ -123,7 +164,13 @@ def _fields(pattern: Any, part: Part) -> dict[str, list[str]]:
 def original_id(leaves: list[Part], limits: Limits) -> str:
     """The Message-ID of the mail that is returned with the report, "" if it isn't there."""
     for part in leaves:
-        if part.type in {"message/rfc822", "message/global", "text/rfc822-headers", "message/rfc822-headers", "text/rfc822"}:
+        if part.type in {
+            "message/rfc822",
+            "message/global",
+            "text/rfc822-headers",
+            "message/rfc822-headers",
+            "text/rfc822",
+        }:
             data = part.body()[:_LOOKED_AT]
             ids = message_ids(read_headers(data, 0, len(data), limits).raw("message-id"))
             if ids:
@@ -132,16 +179,14 @@ def original_id(leaves: list[Part], limits: Limits) -> str:
 
 
 def _bounce(leaves: list[Part], sender: str, null: bool, subject: str, text: str, limits: Limits) -> Report | None:
-    """Bounces of systems that know no DSN: who writes, what the subject says, what the text says; two of the three."""
+    """Bounces of systems that know no DSN: a machine writes, and says that mail was not delivered."""
     text = text[:_LOOKED_AT]
     daemon = null or not sender or _DAEMON.search(sender) is not None or _NO_REPLY.search(sender) is not None
     titled = _UNDELIVERED.search(subject) is not None
     told = _CAUSE.search(text) is not None
     returned = _ID.search(text)
-    if daemon + titled + told < 2 or not (daemon or returned) or (not told and not titled):
-        return None
-    if not titled and _AUTOREPLY.search(subject):
-        return None
+    if not daemon or not (titled or told) or (not titled and _AUTOREPLY.search(subject)):
+        return None  # people who write about a bounce quote all its words: the sender decides
     code = _CODE.search(text)
     about = original_id(leaves, limits) or (returned[1] if returned else "")
     return Report("bounce", about, "" if _LATER.search(subject) else "failed", code[0] if code else "")
@@ -150,8 +195,10 @@ def _bounce(leaves: list[Part], sender: str, null: bool, subject: str, text: str
 def _said(head: Headers, sender: str, null: bool, subject: str) -> Report:
     submitted = head.text("auto-submitted", 100).lower().partition(";")[0].strip()
     precedence = head.text("precedence", 40).lower()
+    machine = submitted not in {"", "no"} or precedence in {"bulk", "junk"} or head.raw("x-auto-response-suppress")
     if (
-        submitted == "auto-replied"
+        (machine and _AWAY.search(subject))
+        or submitted == "auto-replied"
         or precedence in {"auto_reply", "auto-reply"}
         or any(head.raw(name) for name in ("x-autoreply", "x-autorespond", "x-autoreply-from", "x-auto-reply-from"))
         or _AUTOREPLY.search(subject)
@@ -160,5 +207,10 @@ def _said(head: Headers, sender: str, null: bool, subject: str) -> Report:
         return Report("reply")
     if head.raw("list-id") or head.raw("list-post") or precedence == "list":
         return Report("list")
-    bulk = submitted not in {"", "no"} or precedence in {"bulk", "junk"} or head.raw("list-unsubscribe") or head.raw("feedback-id")
+    bulk = (
+        submitted not in {"", "no"}
+        or precedence in {"bulk", "junk"}
+        or head.raw("list-unsubscribe")
+        or head.raw("feedback-id")
+    )
     return Report("bulk" if bulk or _NO_REPLY.search(sender) or _DAEMON.search(sender) else "")

@@ -15,9 +15,12 @@ from lxml.html import HtmlElement, HTMLParser, document_fromstring
 from plugins import Fold
 
 _TAGS = {
-    "a", "abbr", "b", "bdi", "bdo", "blockquote", "br", "caption", "center", "cite", "code", "col", "colgroup", "dd", "del",
-    "dfn", "div", "dl", "dt", "em", "figcaption", "figure", "font", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "ins",
-    "kbd", "li", "mark", "ol", "p", "pre", "q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "table", "tbody",
+    "a", "abbr", "b", "bdi", "bdo", "blockquote", "br", "caption", "center", "cite", "code", "col", "colgroup",
+    "dd", "del",
+    "dfn", "div", "dl", "dt", "em", "figcaption", "figure", "font", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
+    "i", "img", "ins",
+    "kbd", "li", "mark", "ol", "p", "pre", "q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup",
+    "table", "tbody",
     "td", "tfoot", "th", "thead", "tr", "tt", "u", "ul", "var", "wbr",
 }  # fmt: skip
 _ATTRIBUTES = {
@@ -48,14 +51,17 @@ _CLEANER = nh3.Cleaner(
     strip_comments=True,
     clean_content_tags={"script", "style", "title", "head", "noscript", "iframe", "object", "template"},
 )
-_LAYOUT = ParserConfig(css={**CSS_PROFILES["strict"], "hr": Block(display=Display.block)}, display_images=False, display_links=False)
+_LAYOUT = ParserConfig(
+    css={**CSS_PROFILES["strict"], "hr": Block(display=Display.block)}, display_images=False, display_links=False
+)
 _OPEN, _CLOSE = "\ue0f0", "\ue0f1"
 _MARKS = re.compile(f"[{_OPEN}{_CLOSE}]")
 _TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]{0,40})")
 _HIDDEN = {"script", "style", "title", "head", "noscript", "template"}
 _BREAKING = {"br", "p", "div", "tr", "li", "hr", "table", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6"}
 _CLOSED_BY_NEIGHBOURS = {
-    "p", "li", "dd", "dt", "td", "th", "tr", "tbody", "thead", "tfoot", "option", "br", "img", "hr", "meta", "link", "input", "col",
+    "p", "li", "dd", "dt", "td", "th", "tr", "tbody", "thead", "tfoot", "option", "br", "img", "hr", "meta",
+    "link", "input", "col",
     "wbr", "area", "base", "source", "embed", "param",
 }  # fmt: skip
 _QUOTES = {"gmail_attr", "yahoo_quoted", "moz-cite-prefix"}

@@ -4,9 +4,9 @@ Own code: the reader on PyPI (tnefparse, LGPL) is eight times as large, most of 
 asks for, and doesn't bound what a broken stream makes it do.
 """
 
+import struct
 from collections.abc import Iterator
 from struct import Struct as Layout
-from struct import error as TooShort
 from typing import NamedTuple
 
 from connectors.channels.email.charsets import decode
@@ -19,7 +19,19 @@ _MESSAGE_PROPERTIES, _FILE_PROPERTIES, _CODEPAGE = 0x00069003, 0x00069005, 0x000
 _PROPERTY_FILES = 0x9005
 _TEXT, _HTML, _DATA = 0x1000, 0x1013, 0x3701
 _LONG_NAME, _NAME, _MIME, _CONTENT_ID = 0x3707, 0x3704, 0x370E, 0x3712
-_SIZES = {0x0002: 4, 0x0003: 4, 0x0004: 4, 0x000A: 4, 0x000B: 4, 0x0005: 8, 0x0006: 8, 0x0007: 8, 0x0014: 8, 0x0040: 8, 0x0048: 16}
+_SIZES = {
+    0x0002: 4,
+    0x0003: 4,
+    0x0004: 4,
+    0x000A: 4,
+    0x000B: 4,
+    0x0005: 8,
+    0x0006: 8,
+    0x0007: 8,
+    0x0014: 8,
+    0x0040: 8,
+    0x0048: 16,
+}
 _STRING8, _UNICODE, _OBJECT, _BINARY = 0x001E, 0x001F, 0x000D, 0x0102
 _MOST = 200
 
@@ -70,7 +82,7 @@ def unpack(data: bytes) -> Contents | None:
 
 
 def _open(files: list[dict[str, bytes | str]], key: str) -> dict[str, bytes | str]:
-    """The file that is being read; one that has this part already was the one before (some writers leave starts out)."""
+    """The file that is being read; one that has this part already was the one before: some leave the starts out."""
     if not files or key in files[-1]:
         files.append({})
     return files[-1]
@@ -113,7 +125,7 @@ def _known(data: bytes, charset: str) -> dict[str, bytes | str]:
                     found[name] = decode(value.rstrip(b"\0"), charset)
                 else:
                     found[name] = value[16:] if kind == _OBJECT else value
-    except TooShort:
+    except struct.error:
         pass
     return found
 
@@ -129,7 +141,9 @@ def _properties(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         variable = kind in {_STRING8, _UNICODE, _OBJECT, _BINARY}
         values, place = (_NUMBER.unpack_from(data, place)[0], place + 4) if variable or multiple else (1, place)
         for _ in range(min(values, 2000)):
-            length, place = (_NUMBER.unpack_from(data, place)[0], place + 4) if variable else (_SIZES.get(kind, 4), place)
+            length, place = (
+                (_NUMBER.unpack_from(data, place)[0], place + 4) if variable else (_SIZES.get(kind, 4), place)
+            )
             yield tag, kind, data[place : place + length]
             place += length + -length % 4
         if place > len(data):
@@ -141,5 +155,5 @@ def _past_name(data: bytes, place: int) -> int:
     by_string = _NUMBER.unpack_from(data, place + 16)[0]
     if not by_string:
         return place + 24
-    length = _NUMBER.unpack_from(data, place + 20)[0]
+    length: int = _NUMBER.unpack_from(data, place + 20)[0]
     return place + 24 + length + -length % 4

@@ -11,7 +11,7 @@ NO_SENDER = "unknown@sender.invalid"
 
 
 def sender(envelope: Envelope, head: Headers, options: ParseOptions) -> Claim:
-    """The From address; A1 if there is exactly one, in exactly one From, and our border's DMARC result for it is a pass."""
+    """The From address; A1 if it is the only one, in the only From, and our border's DMARC result for it is a pass."""
     named = [address for raw in head.all("from")[:5] for address in addresses(raw, 20)]
     if not named:
         return Claim(identity=Identity(scheme="email", value=_other(envelope, head) or NO_SENDER))
