@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import ssl
+import warnings
 from typing import Any, Self
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -50,7 +51,13 @@ class SmtpSink:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _protocol(self) -> SMTP:
-        protocol = SMTP(
+        with warnings.catch_warnings(action="ignore"):  # log-in without TLS is what some tests are about
+            protocol = self._server_side()
+        self._protocols.append(protocol)
+        return protocol
+
+    def _server_side(self) -> SMTP:
+        return SMTP(
             self,
             hostname="sink.test",
             loop=asyncio.get_running_loop(),
@@ -61,8 +68,6 @@ class SmtpSink:
             auth_require_tls=False,
             authenticator=self._log_in if self._password else None,
         )
-        self._protocols.append(protocol)
-        return protocol
 
     def _log_in(self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any) -> AuthResult:
         good = isinstance(data, LoginPassword) and data.password == self._password.encode()

@@ -13,6 +13,8 @@ from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import quote
 
+from msgspec import Struct, json
+
 from connectors.channels.email.settings import EmailSettings
 from plugins import MediaRef, Outgoing, Refuse
 
@@ -24,6 +26,7 @@ _TYPE = re.compile(r"[A-Za-z0-9][\w.+-]{0,60}/[A-Za-z0-9][\w.+-]{0,100}", re.ASC
 _REFERENCES = 20
 """Ids in References at most: the whole line stays short of the 998 bytes that RFC 5322 §2.1.1 allows per line."""
 _BLOB = b"X-Trunkline-Blob: "
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class Addressed(NamedTuple):
@@ -36,13 +39,14 @@ class Addressed(NamedTuple):
 
 def render(work: Outgoing, settings: EmailSettings) -> bytes:
     """The mail without Date, and with attachments named by hash: what a step stores and the console shows."""
-    to = address(work.to.value)
+    way = _way(work)
+    own = way.own if way.own in settings.aliases else settings.address
     lines = [
-        header("From", mailbox(_display(work, settings), settings.address)),
-        header("To", to),
-        header("Subject", encoded(work.subject)),
-        header("Message-ID", f"<{message_id(work, settings)}>"),
-        *_threading(work),
+        header("From", mailbox(_display(work, settings), own)),
+        header("To", address(work.to.value)),
+        header("Subject", encoded(work.subject or f"Re: {way.subject}".strip())),
+        header("Message-ID", f"<{message_id(work.key, settings)}>"),
+        *_threading(work, way, settings),
         *_reply_to(work, settings),
         *(_automatic(work) if work.automatic else ()),
         header("MIME-Version", "1.0"),
@@ -50,12 +54,17 @@ def render(work: Outgoing, settings: EmailSettings) -> bytes:
     return b"".join(lines) + _body(work)
 
 
-def message_id(work: Outgoing, settings: EmailSettings) -> str:
+def message_id(key: str, settings: EmailSettings) -> str:
     """Without brackets; the same on every try, so that the far side can drop a second copy."""
-    identity = f"{work.key}@{settings.domain}"
+    identity = f"{key}@{settings.id_domain}"
     if not _ID.fullmatch(identity):
         raise Refuse("bad_key", "the key can't stand in a Message-ID")
     return identity
+
+
+def key_of(mail: bytes) -> str:
+    """`Outgoing.key` of a rendered mail: what `parse` makes of its Message-ID in an answer or a bounce."""
+    return mail.partition(b"\r\nMessage-ID: <")[2].partition(b">")[0].rpartition(b"@")[0].decode("ascii")
 
 
 def addressed(mail: bytes, settings: EmailSettings) -> Addressed:
@@ -85,14 +94,10 @@ def header(name: str, value: str) -> bytes:
 
 
 def plain(text: str) -> str:
-    """Text on one line: tabs are blanks, whatever else controls is refused, as it can only be an attack or a bug."""
-    text = text.replace("\t", " ")
-    if any(
-        ord(char) < 32 or 127 <= ord(char) < 160 or char in "\u2028\u2029" or "\ud800" <= char < "\ue000"
-        for char in text
-    ):
-        raise Refuse("bad_header", "control characters in a subject, a name or a file name")
-    return text
+    """Text on one line, from people: CR, LF and NUL are an attack or a bug, other control characters become blanks."""
+    if any(char in text for char in "\r\n\0"):
+        raise Refuse("bad_header", "line ends in a subject, a name or a file name")
+    return _CONTROL.sub(" ", text)
 
 
 def encoded(text: str) -> str:
@@ -143,13 +148,35 @@ def _display(work: Outgoing, settings: EmailSettings) -> str:
     return work.author or settings.display_name
 
 
-def _threading(work: Outgoing) -> list[bytes]:
-    """In-Reply-To and References (RFC 5322 §3.6.4), oldest first; ids that are none are left out, not repaired."""
-    ids = [identity for text in work.replies_to if _ID.fullmatch(identity := text.strip("<> "))]
-    if not ids:
+class Way(Struct, frozen=True, kw_only=True):
+    """`reply_via` as `parse` writes it: the newest mail of the thread."""
+
+    message_id: str = ""
+    references: tuple[str, ...] = ()
+    subject: str = ""
+    own: str = ""
+    """Which of our addresses it came to."""
+
+
+def _way(work: Outgoing) -> Way:
+    return json.decode(work.reply_via, type=Way) if work.reply_via else Way()
+
+
+def _threading(work: Outgoing, way: Way, settings: EmailSettings) -> list[bytes]:
+    """In-Reply-To and References (RFC 5322 §3.6.4), oldest first; what is no id is left out, not repaired."""
+    answers = [_full(text, settings) for text in work.replies_to] or [way.message_id]
+    parent = answers[0]
+    known = (*way.references, parent) if parent == way.message_id else tuple(reversed(answers))
+    ids = [identity for identity in dict.fromkeys(known) if _ID.fullmatch(identity)]
+    if not _ID.fullmatch(parent):
         return []
-    references = "\r\n ".join(f"<{identity}>" for identity in reversed(ids[:_REFERENCES]))
-    return [header("In-Reply-To", f"<{ids[0]}>"), header("References", references)]
+    references = "\r\n ".join(f"<{identity}>" for identity in ids[-_REFERENCES:])
+    return [header("In-Reply-To", f"<{parent}>"), header("References", references)]
+
+
+def _full(key: str, settings: EmailSettings) -> str:
+    """A key of ours as the Message-ID that it stands for; mails without an id have a key with a colon instead."""
+    return key if "@" in key or ":" in key else f"{key}@{settings.id_domain}"
 
 
 def _reply_to(work: Outgoing, settings: EmailSettings) -> list[bytes]:

@@ -22,20 +22,17 @@ from aiosmtplib import (
 )
 
 from connectors.channels.email.access import access_token, tls_context
-from connectors.channels.email.compose import addressed, blobs, fill
+from connectors.channels.email.compose import addressed, blobs, fill, key_of
 from connectors.channels.email.settings import EmailSettings, Smtp
 from plugins import Attempt, Done, Egress, Pause, Refuse, Retry, Step, TrunklineError, Uncertain
 
-_ID = re.compile(rb"^Message-ID: <([^>\r\n]+)>\r?$", re.MULTILINE)
 _PERIOD = re.compile(rb"(?m)^\.")
 _LOG_IN = {530, 534, 535, 538}
 
 
 async def send(step: Step, attempt: Attempt, settings: EmailSettings) -> Done:
     """Send one rendered mail; without a server it is caught."""
-    found = _ID.search(step.body.partition(b"\r\n\r\n")[0])
-    assert found
-    done = Done(ref=found[1].decode("ascii"), objects=(found[1].decode("ascii"),), caught=settings.smtp is None)
+    done = Done(ref=key_of(step.body), objects=(key_of(step.body),), caught=settings.smtp is None)
     if settings.smtp is None:
         return done
     data = [await attempt.blob(sha256) for sha256 in blobs(step.body)]
@@ -61,7 +58,7 @@ async def connection(settings: EmailSettings, egress: Egress) -> AsyncIterator[S
         start_tls=False,
         tls_context=None if plain else tls_context(smtp),
         timeout=smtp.timeout,
-        local_hostname=settings.domain,
+        local_hostname=settings.address.rpartition("@")[2],
     )
     try:
         try:

@@ -13,7 +13,6 @@ Seconds = Annotated[float, Meta(gt=0)]
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 
 
-
 def _refuse_control(*texts: str) -> None:
     if not all(text.isprintable() for text in texts):
         raise ValueError("host, user and names of folders can't hold control characters")
@@ -147,6 +146,6 @@ class EmailSettings(Struct, frozen=True, kw_only=True):
                 raise ValueError(f"{server.host}: user is set, so password or oauth is needed")
 
     @property
-    def domain(self) -> str:
-        """Right-hand side of our Message-IDs."""
-        return self.address.rpartition("@")[2].lower()
+    def id_domain(self) -> str:
+        """Right-hand side of our Message-IDs: a name that colleagues' mail programs don't use for theirs."""
+        return "trunkline." + self.address.rpartition("@")[2].lower()

@@ -9,7 +9,8 @@ import asyncio
 import logging
 import ssl
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiosmtpd.lmtp import LMTP
@@ -30,11 +31,11 @@ _END = b"\r\n.\r\n"
 _FACT = 1000
 
 
-async def listen(hub: HubPort, settings: EmailSettings) -> None:
-    """Listen until cancelled.
+@asynccontextmanager
+async def listening(hub: HubPort, settings: EmailSettings) -> AsyncIterator["Gate"]:
+    """Listen while inside; `gate.lost` ends only if another node runs this instance now (LeaseLost).
 
     Raises:
-        LeaseLost: another node runs this instance now.
         OSError: the port is taken, or the certificate can't be read.
     """
     assert settings.listen
@@ -43,7 +44,7 @@ async def listen(hub: HubPort, settings: EmailSettings) -> None:
     gate.port = server.sockets[0].getsockname()[1]
     hub.alive()
     try:
-        await gate.lost
+        yield gate
     finally:
         server.close()
         await gate.close()
@@ -67,7 +68,7 @@ class Gate:
     def __init__(self, hub: HubPort, settings: EmailSettings, listen: Listen) -> None:
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.sessions: set[_Conversation] = set()
-        self.hostname = settings.domain
+        self.hostname = settings.address.rpartition("@")[2]
         self._hub, self._settings, self._listen = hub, settings, listen
         self._tls = server_context(listen)
         accept = listen.accept or (settings.address, *settings.aliases)
@@ -112,7 +113,7 @@ class Gate:
         facts = {
             "source": self._listen.protocol,
             "mail_from": _clean(envelope.mail_from),
-            "rcpt": _clean(" ".join(envelope.rcpt_tos)),
+            "rcpt": _clean(", ".join(envelope.rcpt_tos)),
             "peer": _clean(str((session.peer or ("",))[0])),
         }
         mail = Envelope(key=key, fingerprint=fingerprint, raw=raw, at=self._hub.clock.now(), facts=facts)

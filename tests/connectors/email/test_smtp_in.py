@@ -1,0 +1,284 @@
+"""Taking mail: 250 only when the journal has it, and what a sender may not do."""
+
+import asyncio
+import contextlib
+import smtplib
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from connectors.channels.email.smtp_in import listening
+from plugins import LeaseLost
+from tests.certificates import Authority
+from tests.connectors.email.kit import ADDRESS, Journal, listen_settings, mail
+
+
+@asynccontextmanager
+async def port_of(hub: Journal, **more: Any) -> AsyncIterator[int]:
+    async with listening(hub, listen_settings(**more)) as gate:
+        yield gate.port
+
+
+async def talk(port: int, work: Callable[[Any], Any], kind: Any = smtplib.SMTP) -> Any:
+    """smtplib blocks: the sender is a thread."""
+
+    def run() -> Any:
+        with kind("127.0.0.1", port, timeout=10) as client:
+            return work(client)
+
+    return await asyncio.to_thread(run)
+
+
+def send(*recipients: str, raw: bytes = b"", sender: str = "ann@acme.test") -> Callable[[Any], Any]:
+    return lambda client: client.sendmail(sender, list(recipients) or [ADDRESS], raw or mail(1))
+
+
+async def raw_talk(port: int, *pieces: bytes) -> list[bytes]:
+    """Every line that is answered to these bytes, each piece sent when the last one was answered."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    lines = [await reader.readline()]
+    for piece in pieces:
+        writer.write(piece)
+        lines.append(await asyncio.wait_for(reader.readline(), 5))
+        while lines[-1][3:4] == b"-":
+            lines.append(await reader.readline())
+    writer.close()
+    await writer.wait_closed()
+    return lines
+
+
+async def test_mail_is_taken_byte_for_byte_with_its_envelope_as_facts():
+    hub = Journal()
+    body = mail(1, ".leading dot\r\n..two\r\n\u00fc")
+    async with port_of(hub) as port:
+        await talk(port, send(raw=body))
+    (envelope,) = hub.taken
+    assert envelope.raw == body
+    assert envelope.key == "m1@acme.test"
+    facts = {"source": "smtp", "mail_from": "ann@acme.test", "rcpt": ADDRESS, "peer": "127.0.0.1"}
+    assert envelope.facts == facts
+
+
+async def test_null_return_path_is_a_fact():
+    hub = Journal()
+    async with port_of(hub) as port:
+        await talk(port, send(sender=""))
+    assert hub.taken[0].facts["mail_from"] == "<>"
+
+
+@pytest.mark.parametrize("address", [ADDRESS, "Support@Hub.Example", "support+t0ken@hub.example", "help@hub.example"])
+async def test_own_addresses_with_and_without_token_are_taken(address: str):
+    hub = Journal()
+    async with port_of(hub) as port:
+        await talk(port, send(address))
+    assert hub.taken[0].facts["rcpt"] == address
+
+
+@pytest.mark.parametrize("address", ["bob@elsewhere.test", "bob@hub.example", "support@hub.example.evil.test"])
+async def test_nobody_is_relayed_for(address: str):
+    hub = Journal()
+    async with port_of(hub) as port:
+        with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
+            await talk(port, send(address))
+    assert refused.value.recipients[address][0] == 550
+    assert hub.taken == []
+
+
+async def test_whole_domain_can_be_accepted():
+    hub = Journal()
+    async with port_of(hub, accept=("@hub.example",)) as port:
+        await talk(port, send("anybody@hub.example"))
+    assert len(hub.taken) == 1
+
+
+async def test_busy_hub_makes_the_sender_come_again():
+    hub = Journal()
+    hub.busy = True
+    async with port_of(hub) as port:
+        with pytest.raises(smtplib.SMTPDataError) as refused:
+            await talk(port, send())
+        hub.busy = False
+        await talk(port, send())
+    assert refused.value.smtp_code == 451
+    assert len(hub.taken) == 1
+
+
+async def test_failing_journal_makes_the_sender_come_again():
+    class Broken(Journal):
+        async def receive(self, *_args, **_more):
+            raise OSError("disk full at /var/lib")
+
+    async with port_of(Broken()) as port:
+        with pytest.raises(smtplib.SMTPDataError) as refused:
+            await talk(port, send())
+    assert refused.value.smtp_code == 451
+    assert b"disk" not in refused.value.smtp_error
+
+
+async def test_node_that_lost_its_lease_takes_nothing_and_stops():
+    class Lost(Journal):
+        async def receive(self, *_args, **_more):
+            raise LeaseLost
+
+    async with listening(Lost(), listen_settings()) as gate:
+        with pytest.raises(smtplib.SMTPDataError):
+            await talk(gate.port, send())
+        with pytest.raises(LeaseLost):
+            await gate.lost
+
+
+async def test_mail_over_the_limit_is_refused_before_and_after_it_is_sent():
+    hub = Journal()
+    async with port_of(hub, max_bytes=20_000) as port:
+        with pytest.raises(smtplib.SMTPSenderRefused) as declared:  # SIZE=
+            await talk(port, send(raw=mail(1, "x" * 30_000)))
+        large = b"x" * 30_000 + b"\r\n.\r\n"
+        undeclared = await raw_talk(port, *HELLO, large)
+        fits = await raw_talk(port, *HELLO, b"x" * 19_998 + b"\r\n.\r\n")
+    assert declared.value.smtp_code == 552
+    assert undeclared[-1].startswith(b"552")
+    assert fits[-1].startswith(b"250")
+    assert len(hub.taken) == 1
+    assert len(hub.taken[0].raw) == 20_000
+
+
+def _rcpt() -> bytes:
+    return f"RCPT TO:<{ADDRESS}>\r\n".encode()
+
+
+HELLO = (b"EHLO a\r\n", b"MAIL FROM:<a@b.test>\r\n", _rcpt(), b"DATA\r\n")
+
+
+@pytest.mark.parametrize("end", [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n\0.\r\n"])
+async def test_mail_is_not_smuggled_behind_a_bare_line_end(end: bytes):
+    hub = Journal()
+    smuggled = b"Subject: one\r\n\r\nx" + end + b"MAIL FROM:<ceo@hub.example>\r\n" + _rcpt() + b"DATA\r\nforged"
+    async with port_of(hub) as port:
+        lines = await raw_talk(port, *HELLO, smuggled + b"\r\n.\r\n")
+    assert lines[-1].startswith(b"250")
+    (envelope,) = hub.taken
+    assert envelope.raw == (smuggled + b"\r\n").replace(b"\r\n.", b"\r\n")  # a line's first dot is transparency
+
+
+async def test_sender_that_does_not_wait_for_354_is_refused():
+    hub = Journal()
+    async with port_of(hub) as port:
+        lines = await raw_talk(port, *HELLO[:3], b"DATA\r\nSubject: x\r\n\r\nx\r\n.\r\n")
+    assert lines[-1].startswith(b"503")
+    assert hub.taken == []
+
+
+async def test_empty_mail_is_taken_too():
+    hub = Journal()
+    async with port_of(hub) as port:
+        assert (await raw_talk(port, *HELLO, b".\r\n"))[-1].startswith(b"250")
+        assert (await raw_talk(port, *HELLO, b"\r\n.\r\n"))[-1].startswith(b"250")
+    assert [envelope.raw for envelope in hub.taken] == [b"", b"\r\n"]
+
+
+async def test_end_mark_is_found_however_the_network_cuts_it():
+    hub = Journal()
+    async with port_of(hub) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await reader.readline()
+        for piece in HELLO:
+            writer.write(piece)
+            while (await reader.readline())[3:4] == b"-":
+                pass
+        for byte in b"Subject: a\r\n\r\n..\r\nb\r\n.\r\n":
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0)
+        assert (await reader.readline()).startswith(b"250")
+        writer.close()
+        await writer.wait_closed()
+    assert hub.taken[0].raw == b"Subject: a\r\n\r\n.\r\nb\r\n"
+
+
+async def test_line_of_a_megabyte_is_taken():
+    hub = Journal()
+    async with port_of(hub) as port:
+        await talk(port, send(raw=mail(1, "x" * 1_000_000)))
+    assert len(hub.taken[0].raw) > 1_000_000
+
+
+async def test_mail_of_the_shortest_lines_is_taken():
+    hub = Journal()
+    body = b"Subject: x\r\n\r\n" + b"\r\n" * 1_000_000
+    async with port_of(hub) as port:
+        await talk(port, send(raw=body))
+    assert hub.taken[0].raw == body
+
+
+async def test_lmtp_answers_for_each_recipient():
+    hub = Journal()
+    async with port_of(hub, protocol="lmtp") as port:
+        lhlo = (b"LHLO a\r\n", *HELLO[1:3], b"RCPT TO:<help@hub.example>\r\n", HELLO[3])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await reader.readline()
+        for piece in (*lhlo, mail(1) + b".\r\n"):
+            writer.write(piece)
+            while (line := await reader.readline())[3:4] == b"-":
+                pass
+        second = await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+    assert line.startswith(b"250")
+    assert second == line
+    assert len(hub.taken) == 1
+    assert hub.taken[0].facts["rcpt"] == f"{ADDRESS} help@hub.example"
+
+
+async def test_lmtp_refuses_a_large_mail_for_each_recipient():
+    async with port_of(Journal(), protocol="lmtp", max_bytes=10_000) as port:
+        pieces = (b"LHLO a\r\n", *HELLO[1:3], b"RCPT TO:<help@hub.example>\r\n", HELLO[3], b"x" * 20_000 + b"\r\n.\r\n")
+        lines = await raw_talk(port, *pieces, b"NOOP\r\n")
+    assert [line[:3] for line in lines[-2:]] == [b"552", b"552"]
+
+
+async def test_too_many_connections_are_told_to_come_again():
+    async with port_of(Journal(), connections=1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert (await reader.readline()).startswith(b"220")
+        second, other = await asyncio.open_connection("127.0.0.1", port)
+        assert (await second.readline()).startswith(b"421")
+        for each in (writer, other):
+            each.close()
+            await each.wait_closed()
+
+
+async def test_starttls_is_offered_with_a_certificate_and_can_be_required(authority: Authority):
+    hub = Journal()
+    cert, key = authority.issue("127.0.0.1")
+    more = {"cert_file": str(cert), "key_file": str(key), "require_tls": True}
+    context = ssl.create_default_context(cafile=str(authority.file))
+
+    def encrypted(client: smtplib.SMTP) -> None:
+        client.starttls(context=context)
+        send()(client)
+
+    async with port_of(hub, **more) as port:
+        with pytest.raises(smtplib.SMTPSenderRefused):
+            await talk(port, send())
+        await talk(port, encrypted)
+    assert len(hub.taken) == 1
+
+
+async def test_stopping_leaves_an_unfinished_mail_unanswered():
+    hub = Journal()
+    async with port_of(hub) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await reader.readline()
+        for piece in HELLO:
+            writer.write(piece)
+            while (await reader.readline())[3:4] == b"-":
+                pass
+        writer.write(b"Subject: half")
+        await writer.drain()
+    with contextlib.suppress(ConnectionError):
+        assert await reader.read() == b""
+    writer.close()
+    assert hub.taken == []
