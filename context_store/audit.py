@@ -17,6 +17,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, Row, func, select, text, update
 
 from context_store import bulk
+from context_store.crashpoints import crashpoint
 from context_store.tables import events, seals
 from context_store.text import canonical, hash_key
 
@@ -90,6 +91,7 @@ def seal(conn: Connection, now: int) -> Head | None:
     head = _head(previous, numbered)
     bulk.update(conn, events, ("id", "seq"), [(row.id, seq) for seq, row in numbered])
     columns = ("n", "first_seq", "last_seq", "previous", "head", "sealed_at")
+    crashpoint("seal.before_commit")
     end = first + len(rows) - 1
     bulk.insert(conn, seals, columns, [(n, first, end, previous, head, now)])
     return Head(n, end, head.hex())

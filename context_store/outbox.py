@@ -9,10 +9,11 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, and_, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, exists, func, or_, select, true, update
 
 from context_store import bulk
 from context_store import tables as t
+from context_store.crashpoints import crashpoint, protected
 
 OPEN = ("queued", "leased", "uncertain")
 
@@ -73,7 +74,7 @@ def claim(
     first = ~exists().where(earlier.c.lane == _o.lane, earlier.c.id < _o.id, earlier.c.state.in_(OPEN))
     pick = (
         select(t.outbox)
-        .where(_o.state.in_(OPEN), _o.due_at <= now, first)
+        .where(_o.state.in_(OPEN), _o.due_at <= now, first if protected("lane-out") else true())
         .where(or_(_o.lease_until.is_(None), _o.lease_until <= now))
         .order_by(_o.due_at)
         .limit(limit)
@@ -122,6 +123,7 @@ def begin(conn: Connection, works: Sequence[Work], now: int) -> None:
 
 def keep_plan(conn: Connection, steps: Sequence[StepRow]) -> None:
     """Store steps before their first try."""
+    crashpoint("outbox.planned")
     bulk.insert(
         conn,
         t.steps,

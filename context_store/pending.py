@@ -7,6 +7,7 @@ from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, func, select, text, update
 
 from context_store import bulk
+from context_store.crashpoints import protected
 from context_store.journal import count
 from context_store.tables import envelopes, tallies
 
@@ -69,7 +70,8 @@ def claim_envelopes(
             break
         last = row.id
     columns = [envelopes.c[name] for name in PendingEnvelope.__struct_fields__]
-    rows = conn.execute(select(*columns).where(*wanted, envelopes.c.id <= last).order_by(envelopes.c.id)).mappings()
+    order = envelopes.c.id if protected("lane-in") else envelopes.c.id.desc()
+    rows = conn.execute(select(*columns).where(*wanted, envelopes.c.id <= last).order_by(order)).mappings()
     return tuple(PendingEnvelope(**row) for row in rows)
 
 

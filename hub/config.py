@@ -46,6 +46,7 @@ __all__ = [
     "Threading",
     "builtin_modules",
     "config_path",
+    "fault_switches",
     "listen_address",
     "load_config",
     "load_place",
@@ -102,6 +103,11 @@ class Config(Struct, frozen=True, kw_only=True):
 def config_path(given: Path | None = None, environ: Mapping[str, str] = ENVIRON) -> Path:
     """The file to read: as given, else TRUNKLINE_CONFIG, else plugins.toml in the working folder."""
     return Path(given or environ.get("TRUNKLINE_CONFIG") or DEFAULT_FILE)
+
+
+def fault_switches(environ: Mapping[str, str] = ENVIRON) -> tuple[str, str]:
+    """For fault tests alone: where the process kills itself, and which protections it leaves out."""
+    return environ.get("TRUNKLINE_CRASH", ""), environ.get("TRUNKLINE_UNPROTECTED", "")
 
 
 def load_config(

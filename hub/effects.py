@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from context_store import Store
-from context_store.crashpoints import crashpoint
+from context_store.crashpoints import crashpoint, protected
 from context_store.outbox import StepRow, Work, ticket_of
 from context_store.times import to_millis
 from hub.attempt import StepAttempt, verdict
@@ -75,7 +75,7 @@ class Effects:
             raise Retry("the destination is not running", after=60)
         attempt = await self._attempt(work, row, instance, made)
         step = _step(row)
-        if came != "queued":
+        if came != "queued" and protected("ask"):
             found = await self._ask(work, row, came, step, instance, attempt)
             if found is not None:
                 return found

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from context_store import Store
 from context_store.blobs import BlobStore
+from context_store.crashpoints import crashpoint
 from context_store.cursors import read_cursor
 from context_store.followed import continues, lines_after, reference_for
 from context_store.references import receipt_of
@@ -48,6 +49,7 @@ class Port(HubEgress):
     ) -> Sequence[Received]:
         """As the protocol says."""
         received = await self.intake.receive(self._instance, envelopes, cursor=cursor, name=name, wait=wait)
+        crashpoint("port.received")  # a mailbox's move comes after this
         self.evidence.answered(message=bool(envelopes))
         return received
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from context_store import CommitUnknown, Store, StoreAway
 from context_store.audit import SealedEvent, publish_head, seal, sealed_events
+from context_store.crashpoints import crashpoint
 from context_store.times import from_millis, to_millis
 from hub.fabric.local import LocalFabric
 from plugins import Clock, Event
@@ -47,6 +48,7 @@ class Sealer:
         head = await self.store.write(seal, to_millis(self.clock.now()))
         if head is None:
             return False
+        crashpoint("seal.committed")
         await asyncio.to_thread(publish_head, self.heads, head)
         if self.plugins.observed:
             self._show(await self.store.read(sealed_events, head.n))

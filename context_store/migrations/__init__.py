@@ -14,6 +14,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, select
 
+from context_store.crashpoints import crashpoint
 from context_store.errors import StoreRefused
 from context_store.tables import meta
 
@@ -60,5 +61,6 @@ def migrate(conn: Connection) -> None:
         return
     if found < known:
         command.upgrade(config_for(conn), "head")
+        crashpoint("migrate.before_commit")
     if found == 0:
         conn.execute(meta.insert().values(key="installation", value=token_hex(16)))

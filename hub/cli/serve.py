@@ -10,13 +10,14 @@ import structlog
 import uvloop
 
 from context_store import alarms
+from context_store.crashpoints import arm, crashpoint
 from context_store.times import to_millis
 from hub import __version__
 from hub.app import Hub, build
 from hub.cli.access import load
 from hub.cli.common import AWAY, DEFAULT, WELL, Common, Unreachable
 from hub.cli.output import complain, say, table, visible
-from hub.config import load_config
+from hub.config import fault_switches, load_config
 from hub.instances import Instance
 from hub.web.auth import administrator_link
 from plugins import BadConfig
@@ -36,6 +37,10 @@ def serve(*, common: Common = DEFAULT) -> int:
     """
     config = load(common)
     _log(as_json=common.json or not sys.stderr.isatty())
+    crash, unprotected = fault_switches()
+    if crash or unprotected:
+        log.critical("serve.fault_test", crash=crash, unprotected=unprotected)
+    arm(crash, unprotected)
     try:
         return uvloop.run(_serve(build(config)))
     except OSError as error:
@@ -61,10 +66,12 @@ async def _serve(hub: Hub) -> int:
         complain("The store failed: the hub ends, so that its supervisor starts it anew.")
     else:
         say("Finishing what is begun; once more to end now.")
+        crashpoint("drain.begin")
         drained = asyncio.Event()
         draining = asyncio.create_task(_then(hub.drain(), drained))
         await _first(drained, now)
         draining.cancel()
+        crashpoint("drain.end")
     await hub.stop()
     return AWAY if hub.failed.is_set() else WELL
 
