@@ -151,7 +151,6 @@ class WebhookConnector:
     kind: ClassVar[str] = "webhook"
     settings_type: ClassVar[type[WebhookSettings]] = WebhookSettings
     isolate: ClassVar[bool] = False
-    capabilities = Capabilities(max_body=10 << 20)
     accepted = Reply(body=b"stored\n")
 
     def __init__(self, instance: str, settings: WebhookSettings) -> None:  # noqa: ARG002  # the contract's arguments
@@ -161,6 +160,12 @@ class WebhookConnector:
     def channel(self) -> Channel:
         """By the setting: callers of every family use this format."""
         return self._settings.channel
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Answers reach the people whom the caller itself authenticates: only their ids mean something to it."""
+        reached = {self._settings.scheme} if self._settings.deliver_url and self._settings.scheme else ()
+        return Capabilities(max_body=10 << 20, sends_to=frozenset(reached))
 
     def verify(self, request: Request) -> Envelope | Reply:
         """401 for anything that is not signed; whatever is signed is stored, readable or not."""
