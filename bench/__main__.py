@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 
 COMMANDS = {
+    "drivers": ("bench.drivers", "psycopg against asyncpg for the journal"),
     "parse-corpus": ("bench.parse_corpus", "agreement of the mail parser with the shared corpora"),
 }
 

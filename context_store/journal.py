@@ -170,7 +170,8 @@ def _write_postgresql(conn: Connection, folded: Sequence[_Folded], node: int) ->
     driver: Any = conn.connection.driver_connection
     columns = zip(*((*row, extra, clash) for row, extra, clash in folded), strict=True)
     cursor = driver.cursor(binary=True)
-    cursor.execute(_POSTGRESQL_INSERT, [*map(list, columns), node])
+    with driver.pipeline():  # BEGIN and the statement in one round trip
+        cursor.execute(_POSTGRESQL_INSERT, [*map(list, columns), node])
     return {(key, body): known for key, body, known in cursor}
 
 

@@ -10,7 +10,7 @@ connection = context.config.attributes["connection"]
 sqlite = connection.dialect.name == "sqlite"
 
 
-def default_differs(_context: Any, _found: Any, _meant: Any, found: str | None, _default: Any, meant: str | None) -> bool:
+def default_differs(_c: Any, _found: Any, _meant: Any, found: str | None, _default: Any, meant: str | None) -> bool:
     """Alembic's own comparison takes SQLite's '' for a difference from ''."""
     return (found or "").strip("'()") != (meant or "").strip("'()")
 
