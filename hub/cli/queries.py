@@ -75,7 +75,7 @@ def show(reference: str, *, common: Common = DEFAULT) -> int:
 
 def reply(
     reference: str,
-    text: Annotated[str, Parameter(help='The answer; "-" reads it from standard input.')],
+    text: Annotated[str, Parameter(help='The answer; "-" reads it from standard input.', allow_leading_hyphen=True)],
     *,
     to_message: Annotated[
         int | None, Parameter(help="Answer this message, by its id in --json; else the newest.")

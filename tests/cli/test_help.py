@@ -1,0 +1,32 @@
+"""`--help` teaches, and is fast because it loads nothing."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from hub.cli import COMMANDS, main
+from tests.cli.conftest import ENVIRON, ROOT
+
+HEAVY = {"sqlalchemy", "aiohttp", "hub.app", "hub.config", "context_store", "uvloop", "cryptography"}
+
+
+def test_help_loads_neither_store_nor_hub():
+    program = "import sys; from hub.cli import main; main(['--help']); print('LOADED', *sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=ENVIRON, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert not HEAVY & set(done.stdout.partition("LOADED")[2].split())
+
+
+@pytest.mark.parametrize(("group", "name", "where"), [row[:3] for row in COMMANDS])
+def test_every_command_is_there_and_shows_an_example(
+    group: str, name: str, where: str, capsys: pytest.CaptureFixture[str]
+):
+    module, _, function = where.partition(":")
+    command = " ".join(part for part in ("trunkline", group, name) if part)
+    documented = getattr(importlib.import_module(module), function).__doc__
+    assert f"{command}" in documented
+    main([part for part in (group, name, "--help") if part])
+    assert command in capsys.readouterr().out

@@ -1,0 +1,173 @@
+"""plugins.toml to a Config: everything that is wrong is named at once, and the environment wins."""
+
+from pathlib import Path
+
+import pytest
+
+from hub.config import Config, config_path, listen_address, load_config, load_place, load_plugins
+from plugins import BadConfig
+
+GOOD = """
+[hub]
+name = "Desk"
+[hub.delivery]
+schedule = [0.001, 0.002]
+[organisation.acme]
+name = "Acme"
+domains = ["acme.test"]
+[team.network]
+name = "Network"
+[instance.form]
+kind = "portal"
+[instance.hook]
+kind = "webhook"
+secrets = ["env:HOOK"]
+"""
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def config_of(folder: Path, text: str, **environ: str) -> Config:
+    file = folder / "plugins.toml"
+    file.write_text(text)
+    return load_config(file, {"HOOK": SECRET, **environ})
+
+
+def problems_of(folder: Path, text: str, **environ: str) -> list[str]:
+    with pytest.raises(BadConfig) as refused:
+        config_of(folder, text, **environ)
+    return [str(problem) for problem in refused.value.problems]
+
+
+def test_an_empty_file_is_a_configuration(tmp_path: Path):
+    config = config_of(tmp_path, "")
+    assert config.store == f"sqlite:///{tmp_path}/var/trunkline.db"
+    assert config.public_url == "http://127.0.0.1:8080"
+    assert config.instances == []
+
+
+def test_tables_become_typed_settings(tmp_path: Path):
+    config = config_of(tmp_path, GOOD)
+    assert config.name == "Desk"
+    assert config.delivery.schedule == (0.001, 0.002)
+    assert config.organisations["acme"].domains == ("acme.test",)
+    assert config.teams["network"].name == "Network"
+    assert [one.id for one in config.instances] == ["form", "hook"]
+
+
+def test_every_problem_is_named_with_file_key_and_what_is_allowed(tmp_path: Path):
+    problems = problems_of(
+        tmp_path,
+        """
+        [hub]
+        nmae = "x"
+        listen = "nowhere"
+        [hub.limits]
+        waiting = 0
+        [frob]
+        [instance.x]
+        kind = "nope"
+        [instance.form]
+        kind = "portal"
+        colour = "red"
+        [team."A b"]
+        name = "x"
+        [organisation.acme]
+        """,
+        TRUNKLINE_STORE="mysql://x",
+    )
+    expected = {
+        "plugins.toml: frob: unknown table": "allowed: hub, plugins, instance",
+        "plugins.toml: hub.nmae: unknown key": "did you mean name?",
+        "plugins.toml: hub.limits.waiting: expected a whole number of at least 1, got 0": "",
+        "plugins.toml: instance.x.kind: no plugin offers this kind": "kinds: ",
+        "plugins.toml: instance.form.colour: unknown key": "",
+        "plugins.toml: team.A b: a slug is": "lower-case",
+        "plugins.toml: organisation.acme.name: is missing": "",
+        "environment: TRUNKLINE_STORE: expected": "sqlite:///path",
+    }
+    for beginning, hint in expected.items():
+        (found,) = [problem for problem in problems if problem.startswith(beginning)]
+        assert hint in found
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ('listen = "nowhere"', "host:port"),
+        ('listen = "127.0.0.1:70000"', "host:port"),
+        ('public_url = "ftp://x"', "https://host"),
+        ('store = "mysql://x"', "sqlite:///path"),
+        ('egress.allow = ["10.0.0.0/8", "foo"]', "foo"),
+    ],
+)
+def test_a_value_of_the_wrong_form_is_refused_in_words(tmp_path: Path, setting: str, words: str):
+    (problem,) = problems_of(tmp_path, f"[hub]\n{setting}\n")
+    assert words in problem
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path):
+    store = "postgresql+psycopg://u:p@db/x"
+    assert config_of(tmp_path, '[hub]\nstore = "sqlite:///a.db"\n', TRUNKLINE_STORE=store).store == store
+
+
+def test_paths_start_from_the_folder_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir("/")
+    config = config_of(tmp_path, '[hub]\nstore = "sqlite:///own/x.db"\ndata = "d"\nrules = "r.toml"\n')
+    assert config.store == f"sqlite:///{tmp_path}/own/x.db"
+    assert (config.data, config.rules) == (tmp_path / "d", tmp_path / "r.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a = [", "is not TOML"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"a = " + b"[" * 2000 + b"]" * 2000, "nested too deeply"),
+        (b"instance = 3", "expected tables"),
+        (b"hub = 3", "expected a table"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused_not_raised(tmp_path: Path, content: bytes, words: str):
+    file = tmp_path / "plugins.toml"
+    file.write_bytes(content)
+    with pytest.raises(BadConfig, match=words):
+        load_config(file, {})
+
+
+def test_a_missing_file_says_how_to_write_one(tmp_path: Path):
+    with pytest.raises(BadConfig, match="trunkline init"):
+        load_config(tmp_path / "none.toml", {})
+
+
+def test_a_byte_order_mark_is_no_problem(tmp_path: Path):
+    file = tmp_path / "plugins.toml"
+    file.write_bytes(b'\xef\xbb\xbf[hub]\nname = "B"\n')
+    assert load_config(file, {}).name == "B"
+
+
+def test_secrets_do_not_show(tmp_path: Path):
+    assert SECRET not in repr(config_of(tmp_path, GOOD))
+
+
+def test_the_place_needs_no_plugin_and_no_secret(tmp_path: Path):
+    file = tmp_path / "plugins.toml"
+    file.write_text('[hub]\ndata = "d"\n[instance.x]\nkind = "nope"\nsecret = "env:NONE"\n')
+    assert load_place(file, {}).store == f"sqlite:///{tmp_path}/d/trunkline.db"
+
+
+def test_a_reload_takes_the_plugins_that_run(tmp_path: Path):
+    running = load_plugins(tmp_path / "none.toml")
+    file = tmp_path / "plugins.toml"
+    file.write_text("")
+    assert load_config(file, {}, plugins=running).plugins is running
+
+
+def test_the_configuration_is_found_by_option_then_environment_then_here():
+    assert config_path(Path("a.toml"), {"TRUNKLINE_CONFIG": "b.toml"}) == Path("a.toml")
+    assert config_path(None, {"TRUNKLINE_CONFIG": "b.toml"}) == Path("b.toml")
+    assert config_path(None, {}) == Path("plugins.toml")
+
+
+@pytest.mark.parametrize(("listen", "address"), [("127.0.0.1:80", ("127.0.0.1", 80)), ("[::1]:0", ("::1", 0))])
+def test_listen_addresses_are_split(listen: str, address: tuple[str, int]):
+    assert listen_address(listen) == address
