@@ -48,6 +48,8 @@ class SmtpSink:
             if protocol.transport is not None:
                 protocol.transport.abort()  # type: ignore[attr-defined]
         tasks = [protocol._handler_coroutine for protocol in self._protocols if protocol._handler_coroutine]
+        for task in tasks:
+            task.cancel()  # aborting is not enough in the middle of a TLS handshake
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _protocol(self) -> SMTP:
@@ -71,7 +73,7 @@ class SmtpSink:
 
     def _log_in(self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any) -> AuthResult:
         good = isinstance(data, LoginPassword) and data.password == self._password.encode()
-        return AuthResult(success=good)
+        return AuthResult(success=good, handled=False)
 
     def _scripted(self, step: str) -> str:
         return self.answers[step].pop(0) if self.answers.get(step) else "250 OK"

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiosmtpd.lmtp import LMTP
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, TLSSetupException
 
 from connectors.channels.email.keys import delivery_key
 from connectors.channels.email.settings import EmailSettings, Listen
@@ -103,7 +103,10 @@ class Gate:
 
     async def handle_exception(self, error: Exception) -> str:
         """A bug of ours is no reason for the sender to give up."""
-        log.error("smtp conversation failed", exc_info=error)
+        if isinstance(error, TLSSetupException):  # the peer's business: it didn't trust us, or spoke no TLS
+            log.info("tls handshake failed: %r", error.__cause__)
+        else:
+            log.error("smtp conversation failed", exc_info=error)
         return "451 4.3.0 Try again later"
 
     async def take(self, session: Any, envelope: Any, raw: bytes) -> str:
@@ -180,9 +183,11 @@ class _Conversation(SMTP):
             log.debug("smtp conversation broke off", exc_info=task.exception())
 
     def cut(self) -> None:
-        """Close without a word."""
+        """Close without a word. Aborting alone leaves a session waiting for ever that is in its TLS handshake."""
         if isinstance(self.transport, asyncio.WriteTransport):
             self.transport.abort()
+        if self._handler_coroutine is not None:
+            self._handler_coroutine.cancel()
 
     def replies(self, status: str) -> str:
         """What one mail is answered with: at LMTP one line for each recipient (RFC 2033 §4.2)."""

@@ -6,7 +6,7 @@ from email.message import EmailMessage
 from email.policy import default
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.channels.email.compose import addressed, blobs, fill, key_of, render
@@ -162,6 +162,7 @@ def test_encoded_word_with_a_line_feed_inside_stays_text():
     assert mail["Subject"] == subject
 
 
+@settings(deadline=None)
 @given(subject=st.text(max_size=1200), author=st.text(max_size=300), name=st.text(max_size=300), text=st.text())
 def test_no_value_makes_a_header_or_a_line_that_is_too_long(subject: str, author: str, name: str, text: str):
     media = (MediaRef(sha256="0" * 64, name=name),)
@@ -181,12 +182,14 @@ def test_no_value_makes_a_header_or_a_line_that_is_too_long(subject: str, author
     assert len(list(message_from_bytes(full, policy=default).iter_parts())) == 2
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=250))
 def test_subject_survives_as_people_wrote_it(subject: str):
     raw = render(outgoing(subject=subject), SETTINGS)
     assert reread(raw).subject == subject
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")))
 def test_text_survives_as_people_wrote_it(text: str):
     read_back = message_from_bytes(render(outgoing(text=text), SETTINGS), policy=default).get_content()

@@ -229,7 +229,7 @@ async def test_lmtp_answers_for_each_recipient():
     assert line.startswith(b"250")
     assert second == line
     assert len(hub.taken) == 1
-    assert hub.taken[0].facts["rcpt"] == f"{ADDRESS} help@hub.example"
+    assert hub.taken[0].facts["rcpt"] == f"{ADDRESS}, help@hub.example"
 
 
 async def test_lmtp_refuses_a_large_mail_for_each_recipient():
@@ -282,3 +282,26 @@ async def test_stopping_leaves_an_unfinished_mail_unanswered():
         assert await reader.read() == b""
     writer.close()
     assert hub.taken == []
+
+
+async def test_stopping_does_not_wait_for_a_tls_handshake(authority: Authority):
+    cert, key = authority.issue("127.0.0.1")
+    async with port_of(Journal(), cert_file=str(cert), key_file=str(key)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for piece in (b"EHLO a\r\n", b"STARTTLS\r\n"):
+            writer.write(piece)
+            while (await reader.readline())[3:4] == b"-":
+                pass
+    writer.close()
+
+
+async def test_failed_tls_handshakes_leave_no_session_behind(authority: Authority):
+    cert, key = authority.issue("127.0.0.1")
+    settings = listen_settings(cert_file=str(cert), key_file=str(key))
+    async with listening(Journal(), settings) as gate:
+        for _ in range(3):
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await talk(gate.port, lambda client: client.starttls(context=ssl.create_default_context()))
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(session.ended for session in list(gate.sessions)))
+        assert not gate.sessions
