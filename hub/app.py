@@ -91,9 +91,9 @@ class Hub:
     async def open(self) -> None:
         """Store, keys, rules and rooms; nothing runs and nothing listens. For commands that work without `serve`."""
         config = self.config
-        config.data.mkdir(parents=True, exist_ok=True)
+        config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.keys = Keys.load(config.data / "signing.key")
-        self.store = await Store.open(config.store, config.data, self.clock)
+        self.store = await Store.open(config.store, config.blobs, self.clock)
         try:
             await self._furnish()
         except BaseException:
@@ -102,7 +102,7 @@ class Hub:
 
     async def _furnish(self) -> None:
         config, store = self.config, self.store
-        self.blobs = BlobStore(config.data / "blobs")
+        self.blobs = store.blobs
         self.vault = Vault(config.data / "vault.key")
         self.fabric = LocalFabric(self.clock)
         self.client = Client(config.egress, self.clock)

@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from context_store import CommitUnknown, Store, StoreAway
+from context_store import CommitUnknown, DamagedBlob, Store, StoreAway
 from context_store.audit import add_events
 from context_store.blobs import BlobStore
 from context_store.crashpoints import crashpoint
@@ -84,7 +84,8 @@ class Pipeline:
 
     async def take(self, pending: Sequence[PendingEnvelope]) -> None:
         """Parse, judge and record; what fails to parse is tried again or parked, the others go on."""
-        parsed = await self.parsers.parse(await self._with_bytes(pending))
+        whole, damaged = await asyncio.to_thread(self._with_bytes, pending)
+        parsed = [*damaged, *await self.parsers.parse(whole)]
         good = [p for p in parsed if not p.cause]
         await self._note_failures([p for p in parsed if p.cause])
         if good:
@@ -132,9 +133,16 @@ class Pipeline:
 
     # ---- around the path -------------------------------------------------------------------------------
 
-    async def _with_bytes(self, pending: Sequence[PendingEnvelope]) -> list[PendingEnvelope]:
-        """Large raw bytes lie in the folder."""
-        return [await asyncio.to_thread(self.blobs.fill, e) if e.raw is None else e for e in pending]
+    def _with_bytes(self, pending: Sequence[PendingEnvelope]) -> tuple[list[PendingEnvelope], list[Parsed]]:
+        """Large raw bytes lie in the folder; what is damaged there is parked, not skipped."""
+        whole: list[PendingEnvelope] = []
+        damaged: list[Parsed] = []
+        for envelope in pending:
+            try:
+                whole.append(self.blobs.fill(envelope))
+            except DamagedBlob as error:
+                damaged.append(Parsed(envelope, cause="raw_damaged", trace=str(error)))
+        return whole, damaged
 
     async def _keep_large(self, batch: Batch) -> None:
         """Large attachments are files before their rows are (R4)."""
@@ -169,7 +177,7 @@ def _outcome(parsed: Parsed) -> Outcome:
     envelope = parsed.envelope
     attempts, lost = envelope.attempts + 1, envelope.workers_lost + parsed.worker_lost
     # what is deterministic fails alike every time: a parser that raised on these bytes is not asked again
-    hopeless = parsed.cause in ("parse_failed", "instance_missing")
+    hopeless = parsed.cause in ("parse_failed", "instance_missing", "raw_damaged")
     parked = hopeless or attempts >= TRIES or lost >= WORKERS
     return Outcome(
         id=envelope.id, state="parked" if parked else "pending", cause=parsed.cause, trace=parsed.trace,
