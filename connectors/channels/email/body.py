@@ -22,6 +22,7 @@ _SUMMARY = re.compile(
     rb"(?im)^(SUMMARY|DTSTART|LOCATION|DESCRIPTION)(?:;[^:\r\n]{0,200})?:([^\r\n]{0,1000}(?:\r?\n[ "
     rb"\t][^\r\n]{0,1000}){0,50})"
 )
+_FORWARDED = re.compile(r"(?i)\s*(?:fwd?|wg|tr|rv|enc|doorst|pd|vb|vl|i|転送|转发|轉寄)\s*[:：]")
 _ESCAPED = re.compile(r"\\([nN,;\\])")
 
 
@@ -54,7 +55,8 @@ def read_body(tree: Tree, raw: bytes, options: ParseOptions) -> Body:
         name = f"{body.security}.eml"
         body.media.append(Media(name=name, type="message/rfc822", data=raw))
     body.notes |= tree.notes
-    _lay_out(body, blocks or collector.spare[:1], options)
+    forwarded = _FORWARDED.match(tree.root.head.text("subject", 60)) is not None
+    _lay_out(body, blocks or collector.spare[:1], options, forwarded=forwarded)
     return body
 
 
@@ -146,7 +148,7 @@ def _summary(data: bytes) -> str:
     return "\n".join(dict.fromkeys(lines))
 
 
-def _lay_out(body: Body, blocks: list[_Block], options: ParseOptions) -> None:
+def _lay_out(body: Body, blocks: list[_Block], options: ParseOptions, *, forwarded: bool) -> None:
     limits, pieces, length = options.limits, list[str](), 0
     for text, found in _texts(blocks, limits.html_text):
         length += 2 if pieces else 0
@@ -161,7 +163,7 @@ def _lay_out(body: Body, blocks: list[_Block], options: ParseOptions) -> None:
         body.media.append(Media(name="message.txt", type="text/plain", data=body.text.encode()))
         body.text = body.text[: limits.text]
         body.folds = [fold for fold in body.folds if fold.end <= limits.text]
-    body.folds = _merged([*body.folds, *folds(body.text, limits.folded)])
+    body.folds = _merged([*body.folds, *folds(body.text, limits.folded, forwarded=forwarded)])
 
 
 def _shown(body: Body, block: _Block) -> str:

@@ -53,7 +53,10 @@ def _decode(data: bytes, charset: str, fallback: str) -> str:
                 return data.decode(attempt)
             except (UnicodeError, ValueError):
                 continue
-    return data.decode(name or codec(fallback) or _guess(data), "replace")
+    text = data.decode(name or codec(fallback) or _guess(data), "replace")
+    if name == "utf_8" and not any(char > "\x7f" and char != "\ufffd" for char in text):
+        return data.decode(codec(fallback) or _guess(data), "replace")  # not one character of UTF-8 in it
+    return text
 
 
 def _escapes(charset: str) -> bool:

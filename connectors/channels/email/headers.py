@@ -139,8 +139,8 @@ class Address(NamedTuple):
 
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|\((?:[^()\\]|\\.)*|[)<>,;:]|[^"()<>,;:]+', re.DOTALL)
-_SPEC = re.compile(r"[^\s@<>(),;:\"\[\]\\\x00-\x20\x7f]{1,200}@[^\s@<>(),;:\"\\\x00-\x20\x7f]{1,255}")
-_QUOTED_SPEC = re.compile(r"\"(?:[^\"\\\x00-\x1f\x7f]|\\[ -~]){1,200}\"@[^\s@<>(),;:\"\\\x00-\x20\x7f]{1,255}")
+_SPEC = re.compile(r"[^\s@<>(),;:\"\[\]\\\x00-\x20\x7f\ufffd]{1,200}@[^\s@<>(),;:\"\\\x00-\x20\x7f\ufffd]{1,255}")
+_QUOTED_SPEC = re.compile(r"\"(?:[^\"\\\x00-\x1f\x7f]|\\[ -~]){1,200}\"@[^\s@<>(),;:\"\\\x00-\x20\x7f\ufffd]{1,255}")
 
 
 def addresses(raw: bytes, limit: int) -> list[Address]:

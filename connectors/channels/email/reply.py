@@ -15,6 +15,7 @@ from connectors.channels.email.reply_words import (
     BEGIN,
     DAYS,
     DEVICE,
+    FORWARDED,
     INLINE,
     LABELS,
     ORIGINAL,
@@ -32,13 +33,15 @@ _DATED = rf"^[\s*_>-]*(?:(?:{BEGIN})[\s,.]|(?:{DAYS})\pL*[\s,.]|\d{{1,4}}[-./\s�
 _DIGIT_OR_MAIL = re2.compile(r"\d|@")
 _DATE_ONLY = re2.compile(rf"(?i){_DATED}.{{0,40}}\d")
 _FULL = re2.compile(rf"(?i){_DATED}.{{0,300}}(?:{WROTE}).{{0,80}}$")
-_BARE = re2.compile(rf"(?i){_DATED}.{{0,300}}{_MAIL}.{{0,60}}$")
-_NAMED = re2.compile(rf"(?i)^.{{0,120}}{_MAIL}.{{0,20}}(?:{WROTE}).{{0,80}}$")
+_BARE = re2.compile(rf"(?i){_DATED}.{{0,300}}{_MAIL}[\]\s>)\x22'*]*[:：]?[\s*]*$")
+_NAMED = re2.compile(rf"(?i)^.{{0,120}}{_MAIL}.{{0,60}}(?:{WROTE}).{{0,80}}$")
 _ENDS = re2.compile(rf"(?i)(?:[:：]|(?:{WROTE})\s*-{{2,}})[\s*_]*$")
 _VERB = re2.compile(rf"(?i)\s(?:{WROTE})[\s*_]*$")
 _SURE = re2.compile(rf"\d{{1,2}}[:.h時时시]\d{{2}}|{_MAIL}")
+_BRACKETED = re2.compile(rf"[<(\[]{_MAIL}")
+_FORWARD = re2.compile(rf"(?i)^[\s*_>]*(?:[-_=—–]{{2,}}[\s*_]*(?:{FORWARDED})|begin forwarded message)")
 _MINE = re2.compile(
-    r"(?i)\b(?:I|ich|j'ai|he escrito|ho scritto|jag|jeg|я)\s+(?:wrote|schrieb|[eé]crit|skrev|написал)\s*:$"
+    r"(?i)(?:^|[^\pL])(?:I|ich|j'ai|he escrito|ho scritto|jag|jeg|я)\s+(?:wrote|schrieb|[eé]crit|skrev|написал)\s*:$"
 )
 _ORIGINAL = re2.compile(rf"(?i)^[\s*_>]*[-_=—–]{{2,}}[\s*_]*(?:{ORIGINAL})[\s*_:]*[-_=—–]*[\s*_]*$")
 _ABOVE = re2.compile(rf"(?i)(?:{ABOVE})")
@@ -46,22 +49,24 @@ _RULE = re2.compile(r"^[\s*]*(?:[-_=—–*]\s?){3,}[\s*]*$")
 _DELIMITER = re2.compile(r"^--[ \t\r]*$")
 _FOOTER = re2.compile(r"^_{2,}$")
 _INITIALS = re2.compile(r"^ ?([A-Z]{1,3})>(?:\s|$)")
-_INLINE = re2.compile(rf"(?i)(?:\b(?:{INLINE})\b|以下|下記|下面|如下)")
+_INLINE = re2.compile(rf"(?i)(?:(?:^|[^\pL])(?:{INLINE})(?:[^\pL]|$)|以下|下記|下面|如下)")
 _PHONE = re2.compile(
-    rf"(?i)^[\s<(*_\[]*(?:(?:{SENT_FROM})\b.{{0,60}}\b(?:{DEVICE}|TI-85|for iOS|"
-    rf"iOS\S*)(?:\b.{{0,60}})?|{SENT_FROM_CJK}.{{0,40}}|"
-    rf"(?:von|from|vom) .{{1,50}}(?:{SENT_LAST})|從我的.{{1,30}}|.{{1,30}}から送信)[\s>)*_\].]*$"
+    rf"(?i)^[\s<(*_\[]*(?:(?:{SENT_FROM})\s.{{0,60}}(?:{DEVICE}|TI-85|iOS)(?:[^\pL].{{0,60}})?|(?:{SENT_FROM})\s(?:{DEVICE})|"
+    rf"(?:{SENT_FROM_CJK}).{{0,40}}|(?:von|from|vom)\s.{{1,50}}(?:{SENT_LAST}))[\s>)*_\].]*$"
 )
 _SENTENCE = re2.compile(r"(?i)[,;!?]\s+\S+\s+\S+\s+\S+\s+\S+|\.\s+\S+\s+\S+\s+\S+\s+\S+")
 _LABEL_KINDS = {word: kind for kind, words in LABELS.items() for word in words.split()}
 _BLANK, _QUOTE, _TEXT = 0, 1, 2
 
 
-def folds(text: str, limit: int) -> list[Fold]:
-    """Return the folds of a text in order, not overlapping; only its first `limit` characters are looked at."""
+def folds(text: str, limit: int, *, forwarded: bool = False) -> list[Fold]:
+    """Return the folds of a text in order, not overlapping; only its first `limit` characters are looked at.
+
+    `forwarded`: the subject says so. Then the mail below is the matter itself, and only `>` lines fold.
+    """
     lines = text[:limit].split("\n")
     reader = _Reader(lines)
-    marks = reader.quotes()
+    marks = reader.quotes(forwarded)
     reader.signatures(marks)
     starts = [0]
     for line in lines:
@@ -105,13 +110,14 @@ class _Reader:
             if one and two and one[1] == two[1]:
                 self.kinds[index - 1] = self.kinds[index] = _QUOTE
 
-    def quotes(self) -> list[Mark]:
-        """Mark the lines of quotations, "" elsewhere."""
+    def quotes(self, open_: bool) -> list[Mark]:
+        """Mark the lines of quotations, "" elsewhere; `open_`: unmarked quotations stay open."""
         marks: list[Mark] = ["quote" if kind == _QUOTE else "" for kind in self.kinds]
-        index, said, open_ = 0, len(marks), False
+        index, said = 0, len(marks)
         while index < len(self.lines):
             begin, end, sure = self._opening(index) if self.kinds[index] == _TEXT else (index, -1, False)
             if end < 0:
+                open_ = open_ or _FORWARD.search(self.lines[index]) is not None
                 said = min(said, index) if self._words(index) else said
                 index += 1
                 continue
@@ -157,7 +163,8 @@ class _Reader:
         for pattern in (_FULL, _BARE, _NAMED):
             for first, window in windows:
                 if pattern.search(window) and _DIGIT_OR_MAIL.search(window) and not _MINE.search(window):
-                    return self._widened(first), index, _certain(window)
+                    sure = _certain(window) and (pattern is not _BARE or _BRACKETED.search(window) is not None)
+                    return self._widened(first), index, sure
         return index, -1, False
 
     def _widened(self, first: int) -> int:

@@ -46,6 +46,13 @@ ORIGINAL = (
 )
 """Between rows of dashes: everything below is the message that is answered."""
 
+FORWARDED = (
+    "forwarded message|forwarded by|weitergeleitete nachricht|message transféré|mensaje reenviado|messaggio inoltrato|"
+    "mensagem encaminhada|doorgestuurd bericht|wiadomość przekazana|пересылаемое сообщение|пересланное сообщение|"
+    "vidarebefordrat|videresendt|転送メッセージ|转发的?邮件|轉寄"
+)
+"""Between rows of dashes: the message below is passed on, not answered."""
+
 ABOVE = (
     "reply above this line|type your reply above|write above this line|antworten sie oberhalb|répondre au-dessus|"
     "responda por encima"
