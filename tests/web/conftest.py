@@ -12,6 +12,7 @@ from aiohttp import web
 
 from context_store import Store
 from context_store.blobs import BlobStore
+from context_store.references import receipt_of
 from hub.config import Config, load_config
 from hub.instances import Instance
 from hub.web import auth
@@ -135,6 +136,7 @@ async def desk(tmp_path: Path, password_hash: str) -> AsyncIterator[Desk]:
     desk = Desk(config, clock, store, instances, Intake(instances), Operations(), BlobStore(config.data))
     sample = Sample(store, password_hash)
     desk.ids = await store.write(sample.fill)
+    desk.ids["receipt"] = receipt_of(desk.ids["envelope"])
     for n in (0, 1):
         await store.write(_keep, desk.ids[f"blob{n}"])
     serving = runner(make_app(desk, desk.operations))

@@ -82,14 +82,10 @@ class Sample:
             set_password(conn, made.id, self.hash)
             self.named[login] = made.id
 
-    def _user(
-        self, conn: Connection, name: str, scheme: str, value: str, assurance: int, organisation: str = ""
-    ) -> Any:
-        org = None
-        if organisation:
-            org = self.add(conn, t.organisations, slug="acme", name=organisation)
+    def _user(self, conn: Connection, name: str, scheme: str, value: str, assurance: int, org: str = "") -> Any:
+        number = self.add(conn, t.organisations, slug="acme", name=org) if org else None
         user = self.add(
-            conn, t.users, name=name, organisation_id=org, language="en", vip=bool(org), created_at=self.now
+            conn, t.users, name=name, organisation_id=number, language="en", vip=bool(org), created_at=self.now
         )
         return {
             "user": user,
@@ -139,6 +135,10 @@ class Sample:
             html=f"<p>Good <b>morning</b>,</p>{HOSTILE}<p>AnyConnect drops.</p>", envelope_id=envelope,
         )  # fmt: skip
         self.named |= {"first": first, "envelope": envelope}
+        self.add(
+            conn, t.items, envelope_id=envelope, n=0, kind="message", key_hash=hash_key("item"), outcome="recorded",
+            message_id=first,
+        )  # fmt: skip
         for n, (name, body) in enumerate((
             ("screenshot.png", b"\x89PNG"),
             ('"><script>x.html', b"<script>alert(1)</script>"),
@@ -151,12 +151,12 @@ class Sample:
                 )
             )
         self._message(
-            conn, vpn, ann, direction="out", author="Amir", delivery="delivered", subject="Re: VPN drops",
+            conn, vpn, ann, direction="out", author="agent:amir", delivery="delivered", subject="Re: VPN drops",
             text="Good morning Ann,\n\nthank you. We see it too and are rolling the gateway back now; I will write "
             "again by nine.\n\nAmir",
         )  # fmt: skip
         self._message(
-            conn, vpn, ann, kind="note", author="Amir", text="Gateway 2 was updated at 02:10, change C-4471.",
+            conn, vpn, ann, kind="note", direction="out", author="agent:amir", text="Gateway 2 was updated at 02:10, change C-4471.",
         )  # fmt: skip
         reply = (
             "It works again on my side. Thanks for the quick help!\n\n> We see it too and are rolling it back\n> now"
@@ -167,7 +167,7 @@ class Sample:
             folds=msgspec.json.encode([Fold(start=quote, end=len(reply), kind="quote")]).decode(),
         )  # fmt: skip
         self._event(conn, vpn, "query.opened", "rules", {"channel": "email", "instance": "support-mail"})
-        self._event(conn, vpn, "query.assigned", "agent", {"assignee": "Amir"})
+        self._event(conn, vpn, "query.assigned", "agent:amir", {"assignee": "Amir"})
 
     def _event(self, conn: Connection, query: Any, kind: str, actor: str, body: Any) -> None:
         self.add(

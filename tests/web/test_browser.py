@@ -1,0 +1,187 @@
+"""A real Chromium: accessibility, content policy, hostile text, keyboard. TRUNKLINE_SHOTS=folder keeps pictures."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.web.sample import PASSWORD
+
+CHROMIUM = "/usr/bin/chromium"
+SHOTS = os.environ.get("TRUNKLINE_SHOTS")
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        await browser.close()
+
+
+class Watched:
+    """A page with everything that it complained of, and every address that it asked for."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.asked: list[str] = []
+        page.on(
+            "console", lambda said: self.complaints.append(said.text) if said.type in {"error", "warning"} else None
+        )
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.asked.append(request.url))
+
+
+async def opened(browser: Browser, desk: Any, login: str = "", **more: Any) -> Watched:
+    context = await browser.new_context(base_url=desk.url, **more)
+    if login:
+        await context.add_cookies([{"name": "trunkline", "value": await desk.session(login), "url": desk.url}])
+    return Watched(await context.new_page())
+
+
+def pages(ids: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Name → (login, path)."""
+    return {
+        "login": ("", "/console/login"),
+        "setup": ("", "/console/setup/some-link"),
+        "queries": ("manager", "/console/queries"),
+        "nothing": ("manager", "/console/queries?text=nothing"),
+        "query": ("manager", f"/console/queries/{ids['vpn']['reference']}"),
+        "query-viewer": ("viewer", f"/console/queries/{ids['vpn']['reference']}"),
+        "journey": ("manager", f"/console/users/{ids['ann']['user']}"),
+        "parked": ("manager", "/console/parked"),
+        "caught": ("manager", "/console/caught"),
+        "caught-one": ("manager", f"/console/caught/{ids['caught']}/0"),
+        "health": ("manager", "/console/health"),
+        "why": ("manager", f"/console/decisions/{ids['decision']}"),
+        "forbidden": ("viewer", "/console/caught"),
+        "portal": ("", "/portal"),
+        "receipt": ("", f"/portal/receipt/{ids['receipt']}"),
+    }
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_page_is_accessible_and_keeps_to_its_policy(chromium, desk, scheme):
+    found: dict[str, list[str]] = {}
+    for name, (login, path) in pages(desk.ids).items():
+        for width in (1280, 390):
+            watched = await opened(chromium, desk, login, color_scheme=scheme, viewport={"width": width, "height": 900})
+            await watched.page.goto(path)
+            results = await Axe().run(watched.page)
+            serious = [
+                f"{each['id']}: {node['html'][:200]}"
+                for each in results.response["violations"]
+                if each["impact"] in {"serious", "critical"}
+                for node in each["nodes"]
+            ]
+            complaints = [said for said in watched.complaints if name != "forbidden" or "403" not in said]
+            wide = await watched.page.evaluate("document.documentElement.scrollWidth > innerWidth")
+            problems = serious + complaints + (["scrolls sideways"] if wide else [])
+            if problems:
+                found[f"{name} {width}"] = problems
+            if SHOTS:
+                shot = Path(SHOTS) / f"{name}-{scheme}-{width}.png"
+                await watched.page.screenshot(path=shot, full_page=True)
+            await watched.page.context.close()
+    assert found == {}
+
+
+@pytest.mark.parametrize("policy", ["with", "without"])
+async def test_hostile_text_runs_nothing_and_fetches_nothing(chromium, desk, policy):
+    """Also without the content policy: escaping and sandbox hold by themselves."""
+    from tests.web.hostile import plant
+
+    reference, message = await plant(desk)
+    for path in (f"/console/queries/{reference}", "/console/queries?state=", f"/console/messages/{message}/html",
+                 "/console/caught", f"/console/caught/{desk.ids['caught']}/0", "/console/parked"):  # fmt: skip
+        watched = await opened(chromium, desk, "manager", bypass_csp=policy == "without")
+        await watched.page.add_init_script("window.alert = () => { document.title = 'owned' }")
+        await watched.page.goto(path)
+        for fold in await watched.page.query_selector_all("details > summary"):
+            await fold.click()
+        await watched.page.wait_for_timeout(150)
+        assert await watched.page.title() != "owned"
+        assert not await watched.page.evaluate("'owned' in window")
+        for frame in watched.page.frames[1:]:
+            assert await frame.query_selector("script, a[href], img[src], form, iframe, object, svg") is None
+        assert [url for url in watched.asked if not url.startswith((desk.url, "data:"))] == []
+        await watched.page.context.close()
+
+
+async def test_an_agent_logs_in_and_works_by_keyboard_alone(chromium, desk):
+    watched = await opened(chromium, desk)
+    page = watched.page
+    await page.goto("/console/health")
+    assert "/console/login" in page.url
+    await page.keyboard.type("agent")
+    await page.keyboard.press("Tab")
+    await page.keyboard.type(PASSWORD)
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"{desk.url}/console/health")
+    await page.goto("/console/queries")
+    await page.keyboard.press("j")
+    await page.keyboard.press("j")
+    await page.keyboard.press("k")
+    await page.keyboard.press("j")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"{desk.url}/console/queries/{desk.ids['vpn']['reference']}")
+    await page.keyboard.press("?")
+    assert await page.locator("dialog#keys").is_visible()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("r")
+    await page.keyboard.type("On it.")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"{desk.url}/console/queries/{desk.ids['vpn']['reference']}#newest", timeout=5000)
+    assert desk.operations.calls == [("reply", "agent", desk.ids["vpn"]["reference"], "On it.", None)]
+    assert watched.complaints == []
+
+
+async def test_the_first_stop_of_the_tab_key_skips_to_the_content(chromium, desk):
+    page = (await opened(chromium, desk, "agent")).page
+    await page.goto("/console/health")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    assert page.url.endswith("#main")
+
+
+async def test_a_list_refreshes_itself_and_keeps_the_focus(chromium, desk):
+    from sqlalchemy import update
+
+    from context_store import tables as t
+
+    page = (await opened(chromium, desk, "agent")).page
+    await page.goto("/console/queries")
+    await page.keyboard.press("j")
+    focused = await page.evaluate("document.activeElement.getAttribute('href')")
+    await desk.store.write(
+        lambda conn: (
+            conn.execute(
+                update(t.queries).where(t.queries.c.id == desk.ids["vpn"]["id"]).values(subject="Fresh subject")
+            )
+            and None
+        )
+    )
+    await page.evaluate("refresh()")
+    assert await page.get_by_text("Fresh subject").is_visible()
+    assert await page.evaluate("document.activeElement.getAttribute('href')") == focused
+
+
+async def test_a_query_says_when_something_new_has_come(chromium, desk):
+    from sqlalchemy import update
+
+    from context_store import tables as t
+
+    page = (await opened(chromium, desk, "agent")).page
+    await page.goto(f"/console/queries/{desk.ids['vpn']['reference']}")
+    await page.fill("#text", "half a reply")
+    await desk.store.write(lambda conn: conn.execute(update(t.queries).values(version=2)) and None)
+    await page.evaluate("refresh()")
+    assert await page.get_by_text("Something new has come").is_visible()
+    assert await page.input_value("#text") == "half a reply"
