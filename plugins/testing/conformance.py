@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from plugins.errors import NotAuthentic, TrunklineError
+from plugins.errors import NotAuthentic, Refuse, TrunklineError
 from plugins.fit import faults, roles
 from plugins.model import (
     Answer,
@@ -91,6 +91,14 @@ def no_io() -> Iterator[None]:
         yield
     finally:
         _GUARD.on = False
+
+
+def _planned(made: Any, work: Any) -> list[Step]:
+    """The steps; none where `plan` refuses, as it may (a subject that would start a header)."""
+    try:
+        return list(made.plan(work))
+    except Refuse:
+        return []
 
 
 class _Conformance:
@@ -166,10 +174,10 @@ class _Conformance:
         if "plan" not in dir(self.cls):
             return
         for work in self.works():
-            first = list(self.make().plan(work))
+            first = _planned(self.make(), work)
             made = self.make()
             with no_io():
-                second = list(made.plan(work))
+                second = _planned(made, work)
             assert first == second
             _cross(first, list[Step])
             self._hides(*(step.body for step in first))
@@ -179,14 +187,14 @@ class _Conformance:
             return
         blank = self.cls("sample", self.settings(reveal=False))
         for work in self.works():
-            assert list(blank.plan(work)) == list(self.make().plan(work))
+            assert _planned(blank, work) == _planned(self.make(), work)
 
     async def test_step_has_one_effect_at_most(self) -> None:
         if "plan" not in dir(self.cls):
             return
         made, done = self.make(), list[Done]()
         for work in self.works():
-            for step in made.plan(work):
+            for step in _planned(made, work):
                 attempt = StubAttempt(self.answer, made=done, ticket="" if isinstance(work, Open) else "1")
                 result = await made.perform(step, attempt)
                 assert attempt.effects <= 1, f"step {step.kind} has {attempt.effects} effects"

@@ -12,7 +12,6 @@ from plugins import Envelope, Pause, Secret, Skipped
 from plugins.settings import load_settings
 from plugins.testing.conformance import ConnectorConformance
 from plugins.testing.stubs import START, StubEgress
-from tests.certificates import Authority
 from tests.connectors.email.kit import ADDRESS, Journal, imap_settings, listen_settings, mail, running
 from tests.servers import Dovecot
 from tests.smtpsink import SmtpSink
