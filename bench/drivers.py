@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 
 import asyncpg
 import psycopg
+from psycopg.types.numeric import Int8BinaryDumper
 
 from context_store import Store
 from context_store.journal import _POSTGRESQL_INSERT, NewEnvelope, _fold, journal
@@ -70,8 +71,10 @@ async def _measure(arguments: argparse.Namespace, store: Store, plain: str) -> d
     with psycopg.connect(plain, autocommit=True) as thread_conn:
         loop_conn = await asyncpg.connect(plain)
         try:
-            await loop_conn.execute("SET synchronous_commit = on")
-            thread_conn.execute("SET synchronous_commit = on")
+            for setting in ("SET synchronous_commit = on", "SET plan_cache_mode = force_generic_plan"):
+                await loop_conn.execute(setting)
+                thread_conn.execute(setting.encode())
+            thread_conn.adapters.register_dumper(int, Int8BinaryDumper)
             return await _rounds(arguments, _ways(store, thread_conn, loop_conn))
         finally:
             await loop_conn.close()

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from psycopg.types.numeric import Int8BinaryDumper
 from sqlalchemy import Connection
 
 from context_store import bulk
@@ -170,6 +171,8 @@ def _write_postgresql(conn: Connection, folded: Sequence[_Folded], node: int) ->
     driver: Any = conn.connection.driver_connection
     columns = zip(*((*row, extra, clash) for row, extra, clash in folded), strict=True)
     cursor = driver.cursor(binary=True)
+    # one width for all numbers: else psycopg takes the narrowest, and every combination is another prepared statement
+    cursor.adapters.register_dumper(int, Int8BinaryDumper)
     with driver.pipeline():  # BEGIN and the statement in one round trip
         cursor.execute(_POSTGRESQL_INSERT, [*map(list, columns), node])
     return {(key, body): known for key, body, known in cursor}

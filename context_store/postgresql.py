@@ -29,7 +29,8 @@ SELECT set_config('synchronous_commit',
     set_config('tcp_keepalives_idle', '10', false),
     set_config('tcp_keepalives_interval', '5', false),
     set_config('tcp_keepalives_count', '3', false),
-    set_config('default_transaction_read_only', %s, false)
+    set_config('default_transaction_read_only', %s, false),
+    set_config('plan_cache_mode', %s, false)
 """
 _CLIENT = {
     "connect_timeout": 5,
@@ -70,13 +71,13 @@ def _again(error: BaseException, conn: Connection) -> bool:
     return raw.broken
 
 
-def _engine(url: str, size: int, *, reads: bool = False) -> Engine:
+def _engine(url: str, size: int, *, reads: bool = False, plan: str = "auto") -> Engine:
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if reads else {}
     engine = create_engine(url, pool_size=size, max_overflow=0, connect_args=_CLIENT, **options)
 
     @event.listens_for(engine, "connect")
     def _durable(raw: Any, _record: object) -> None:
-        found = raw.execute(_SESSION, ["on" if reads else "off"]).fetchone()
+        found = raw.execute(_SESSION, ["on" if reads else "off", plan]).fetchone()
         raw.commit()
         if found[0] not in {"on", "remote_apply"} or found[1] != "UTF8":
             raw.close()
@@ -92,7 +93,8 @@ class PostgresBackend:
 
     def __init__(self, url: str) -> None:
         """Connects at `prepare`."""
-        self._urgent = _engine(url, 1)
+        # the journal's one statement: planning it anew for each batch takes as long as running it
+        self._urgent = _engine(url, 1, plan="force_generic_plan")
         self._writes = _engine(url, WRITERS)
         self._holds = _engine(url, HOLDERS)
         self._reads = _engine(url, READERS, reads=True)
