@@ -111,8 +111,8 @@ class Gate:
 
     async def take(self, session: Any, envelope: Any, raw: bytes) -> str:
         """Journal one mail; the answer for the sender."""
-        # Digests of large mails take their time, off the loop.
-        key, fingerprint = await asyncio.to_thread(delivery_key, raw)
+        large = len(raw) > BUFFER  # a digest that takes its time, off the loop
+        key, fingerprint = await asyncio.to_thread(delivery_key, raw) if large else delivery_key(raw)
         facts = {
             "source": self._listen.protocol,
             "mail_from": _clean(envelope.mail_from),
@@ -222,21 +222,25 @@ class _Conversation(SMTP):
         self.envelope = self._create_envelope()
 
     async def _body(self) -> bytes | None:
-        """Bytes up to the end mark; None if they are too many, of which no more than the limit are held."""
-        body = bytearray()
-        while True:
+        """Bytes up to the end mark; None if they are too many, of which no more than the limit are held.
+
+        A line's first dot was doubled (RFC 5321 §4.5.2). It is taken away piece by piece, because one pass over a large
+        hostile mail would hold up everybody else.
+        """
+        body, held, last = bytearray(), b"", False
+        while not last:
             try:
-                piece, last = await self._reader.readuntil(_END), True
+                piece, last = held + await self._reader.readuntil(_END), True
+                held = b""
             except asyncio.LimitOverrunError as over:  # no mark yet: what certainly is none of it
-                piece, last = await self._reader.readexactly(over.consumed), False
-            if len(body) <= self._size:
-                body += piece
-            if last:
-                break
-        if len(body) > self._size + len(_END):
+                piece = held + await self._reader.readexactly(over.consumed)
+                kept = len(piece) - (2 if piece.endswith(b"\r\n") else piece.endswith(b"\r"))
+                piece, held = piece[:kept], piece[kept:]  # the dot may come with the next piece
+            if len(body) <= self._size + 4:
+                body += piece.replace(b"\r\n.", b"\r\n")
+        if len(body) > self._size + 4:  # the line ends that frame it
             return None
-        # Two bytes in front are ours, and ".\r\n" closes; a line's first dot was doubled (RFC 5321 §4.5.2).
-        return bytes(body[:-3].replace(b"\r\n.", b"\r\n")[2:])
+        return bytes(memoryview(body)[2:-2])
 
 
 class _Lmtp(_Conversation, LMTP):

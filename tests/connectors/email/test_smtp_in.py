@@ -198,6 +198,15 @@ async def test_end_mark_is_found_however_the_network_cuts_it():
     assert hub.taken[0].raw == b"Subject: a\r\n\r\n.\r\nb\r\n"
 
 
+@pytest.mark.parametrize("line", [b"..", b".", b"", b"x." * 7, b"x" * 65_533], ids=len)
+async def test_dots_are_undone_wherever_the_buffer_ends(line: bytes):
+    hub = Journal()
+    raw = b"Subject: x\r\n\r\n" + (line + b"\r\n") * (400_000 // (len(line) + 2))
+    async with port_of(hub) as port:
+        await talk(port, send(raw=raw))
+    assert hub.taken[0].raw == raw
+
+
 async def test_line_of_a_megabyte_is_taken():
     hub = Journal()
     async with port_of(hub) as port:
