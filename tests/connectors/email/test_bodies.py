@@ -144,7 +144,7 @@ def test_attached_mail_is_kept_whole():
 
 
 def test_calendar_is_attached_and_speaks_where_nothing_else_does():
-    event = "Content-Type: text/calendar; method=REQUEST\r\n\r\nBEGIN:VEVENT\r\nSUMMARY:Move of\r\n  the printer\\, room 3\r\nLOCATION:Hall\r\n"
+    event = "Content-Type: text/calendar\r\n\r\nSUMMARY:Move of\r\n  the printer\\, room 3\r\nLOCATION:Hall\r\n"
     alone = message(parts("mixed", event))
     assert alone.text == "Move of the printer, room 3\nHall"
     assert [media.name for media in alone.media] == ["part-1.ics"]
@@ -204,7 +204,8 @@ def test_winmail_dat_that_cannot_be_read_is_attached():
 
 
 def test_uuencoded_part_is_decoded():
-    body = "Content-Type: application/x-thing; name=a.bin\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\nbegin 644 a.bin\r\n%:&5L;&\\\r\n`\r\nend"
+    head = "Content-Type: application/x-thing; name=a.bin\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\n"
+    body = head + "begin 644 a.bin\r\n%:&5L;&\\\r\n`\r\nend"
     assert message(parts("mixed", body)).media[0].data == b"hello"
 
 

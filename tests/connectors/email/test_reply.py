@@ -50,9 +50,9 @@ def test_attribution_folds_an_unmarked_quotation_below_a_reply(attribution):
 
 
 BLOCKS = [
-    "From: Ann Lee <ann@acme.test>\nSent: Monday, November 2, 2026 10:11 AM\nTo: Support <support@hub.example>\nSubject: Printer",
+    "From: Ann Lee <ann@acme.test>\nSent: Monday, November 2, 2026 10:11 AM\nTo: Support\nSubject: Printer",
     "*From:* Ann Lee\n*Sent:* 2026-11-02\n*To:* support@hub.example\n*Subject:* Printer",
-    "________________________________\nVon: Ann Lee <ann@acme.test>\nGesendet: Montag, 2. November 2026 10:11\nAn: Support\nBetreff: Drucker",
+    "____________\nVon: Ann <ann@acme.test>\nGesendet: Montag, 2. November 2026 10:11\nAn: Support\nBetreff: Drucker",
     "De : Ann Lee <ann@acme.test>\nEnvoyé : lundi 2 novembre 2026 10:11\nÀ : Support\nObjet : Imprimante",
     "De: Ann Lee <ann@acme.test>\nEnviado: lunes, 2 de noviembre de 2026 10:11\nPara: Support\nAsunto: Impresora",
     "Da: Ann Lee <ann@acme.test>\nInviato: lunedì 2 novembre 2026 10:11\nA: Support\nOggetto: Stampante",
@@ -126,7 +126,7 @@ WORDS = [
     "Best regards,\nAnn",
     "Get Outlook for me, I need a mail program on my new machine please",
     "Download the driver fails on my Windows phone, what can I do about it?",
-    "---------- Forwarded message ---------\nFrom: Bob <bob@acme.test>\nDate: Mon, Nov 2, 2026\nSubject: Printer\nTo: Ann\n\nIt burns.",
+    "---------- Forwarded message ---------\nFrom: Bob\nDate: Nov 2, 2026\nSubject: x\nTo: Ann\n\nIt burns.",
     "From: Bob <bob@acme.test>\nSent: Monday\nTo: Ann\nSubject: Printer\n\nIt burns.",
     "On 02/11/2026 10:11, Ann wrote:\n\nthis without any mark, so who knows.",
 ]
