@@ -94,7 +94,7 @@ def test_the_version_is_the_same_everywhere():
     assert project["version"] == __version__
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock", "requirements-build.lock"])
 def test_lock_files_pin_by_hash_and_name_no_host(name: str):
     text = (ROOT / name).read_text()
     assert "://" not in text
