@@ -9,7 +9,7 @@ from connectors.channels.email.charsets import decode
 from connectors.channels.email.mime import Part, Tree, file_name
 from connectors.channels.email.options import ParseOptions
 from connectors.channels.email.reply import folds
-from connectors.channels.email.text import html_text, sanitise
+from connectors.channels.email.text import html_text, sanitise, too_deep
 from connectors.channels.email.tnef import unpack
 from plugins import Fold, Media
 
@@ -121,8 +121,10 @@ class _Collector:
 
     def _file(self, part: Part) -> None:
         data = part.body()
-        if part.type in {"application/pkcs7-mime", "application/x-pkcs7-mime"}:
-            self.body.security = "signed" if "signed" in part.params.get("smime-type", "") else "encrypted"
+        sealed = part.type in {"application/pkcs7-mime", "application/x-pkcs7-mime"}
+        if sealed and (kind := part.params.get("smime-type", "")) != "certs-only":
+            self.body.security = "signed" if "signed" in kind else "encrypted"
+            return
         if part.type in {"application/ms-tnef", "application/vnd.ms-tnef"} or part.filename.lower() == "winmail.dat":
             contents = unpack(data)
             if contents is not None:
@@ -170,8 +172,8 @@ def _shown(body: Body, block: _Block) -> str:
     if not block.html:
         return f"<p>{html.escape(block.plain).replace(chr(10), '<br>')}</p>"
     safe = sanitise(block.html)
-    if not safe:
-        body.notes["html"] = None  # nested too deep, or nothing in it may be shown
+    if not safe and too_deep(block.html):
+        body.notes["html"] = None
         body.media.append(Media(name="message.html", type="text/html", data=block.html.encode()))
     return safe
 

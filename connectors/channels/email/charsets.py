@@ -88,5 +88,7 @@ def codecs_alias(name: str) -> str:
 
 
 def _guess(data: bytes) -> str:
+    if sum(byte > 0x7F for byte in data[:_SAMPLE]) <= 3:
+        return "cp1252"  # too few to guess from
     found = codec(chardet.detect(data[:_SAMPLE])["encoding"] or "")
     return found if found not in {"", "ascii", "utf_8"} else "cp1252"

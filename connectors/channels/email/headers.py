@@ -184,7 +184,8 @@ class _Box:
             for spec in self.specs:
                 yield name or note, spec
         elif text := "".join(self.tokens).strip():
-            yield note, text if canonical(text) else text.split()[-1]
+            for spec in [text] if canonical(text) else text.split():
+                yield note, spec  # `Ann Lee ann@acme.test`; of two addresses side by side both count
 
     def add(self, piece: str) -> None:
         if piece == "<":

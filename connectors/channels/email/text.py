@@ -73,7 +73,12 @@ def sanitise(markup: str) -> str:
 
     "" for markup nested over 2,000 deep: cleaning it takes time that grows with the square of the depth.
     """
-    return "" if depth(markup) > _DEEPEST else _CLEANER.clean(markup).strip()
+    return "" if too_deep(markup) else _CLEANER.clean(markup).strip()
+
+
+def too_deep(markup: str) -> bool:
+    """Is it nested so deep that it can't be cleaned in time?"""
+    return depth(markup) > _DEEPEST
 
 
 def depth(markup: str) -> int:

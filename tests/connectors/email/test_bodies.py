@@ -86,6 +86,12 @@ def test_html_loads_and_runs_nothing(hostile):
     assert "password" not in safe
 
 
+def test_html_nested_too_deep_to_clean_is_attached():
+    found = message(mail("Content-Type: text/html", body="<div>" * 5000 + "It burns."))
+    assert (found.html, found.text, found.fields["limits"]) == ("", "It burns.", "html")
+    assert [media.name for media in found.media] == ["message.html"]
+
+
 def test_links_are_kept_without_referrer():
     assert (
         sanitise('<a href="https://acme.test/">x</a>')
@@ -168,6 +174,12 @@ def test_encrypted_mail_is_kept_whole():
     found = message(raw)
     assert attached(found) == [("encrypted.eml", "message/rfc822", raw.encode())]
     assert found.fields["security"] == "encrypted"
+
+
+def test_smime_mail_is_kept_whole():
+    raw = mail("Content-Type: application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m", body="x")
+    found = message(raw)
+    assert attached(found) == [("encrypted.eml", "message/rfc822", raw.encode())]
 
 
 def tnef_attribute(level: int, identity: int, data: bytes) -> bytes:

@@ -28,6 +28,7 @@ PASS = "Authentication-Results: mx.hub.example; dmarc=pass header.from=acme.test
         (b"Ann Lee ann@acme.test", [("", "ann@acme.test")]),
         (b"<ann@corp.test><b@evil.test>", [("", "ann@corp.test"), ("", "b@evil.test")]),
         (b"=?utf-8?q?boss=40corp.test=2C?= <b@evil.test>", [("boss@corp.test,", "b@evil.test")]),
+        (b"ann@acme.test bob@acme.test", [("", "ann@acme.test"), ("", "bob@acme.test")]),
         (b"undisclosed-recipients:;", []),
         (b"<>", []),
         (b"a@b@c", []),
@@ -51,6 +52,7 @@ def test_addresses_are_read_as_people_write_them(raw, expected):
         (b"=?utf-8?q?what??= next", "what? next"),
         (b"plain =?broken", "plain =?broken"),
         ("Grüße".encode(), "Grüße"),
+        (b"Acme\x99 printer", "Acme™ printer"),
         (b"two\r\n lines\tand\x00nul", "two lines and\ufffdnul"),
     ],
 )
