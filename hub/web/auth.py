@@ -6,10 +6,13 @@ loop nor the memory. A session is 256 random bits in a cookie; the store knows t
 
 import asyncio
 import secrets
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from hashlib import sha256
 from typing import Literal
 
 import argon2
+import structlog
 from aiohttp import web
 from sqlalchemy import Connection
 
@@ -18,6 +21,8 @@ from context_store.engine import Store
 from context_store.text import hash_key
 from hub.web.ports import Hub
 from hub.web.site import HUB
+
+log = structlog.get_logger("trunkline.login")
 
 MINUTE = 60_000
 IDLE = 120 * MINUTE
@@ -29,28 +34,32 @@ SETUP_LIFE = 24 * 60 * MINUTE
 SHORTEST, LONGEST = 12, 1000
 
 _hasher = argon2.PasswordHasher()
-_at_once = asyncio.Semaphore(2)
-_nobody = _hasher.hash(secrets.token_urlsafe())
+_two_at_once = ThreadPoolExecutor(2, thread_name_prefix="argon2")
 
 
-def _matches(stored: str, password: str) -> bool:
+@cache
+def _nobody() -> str:
+    """The hash that an unknown account's password is held against."""
+    return _hasher.hash(secrets.token_urlsafe())
+
+
+def _matches(stored: str | None, password: str) -> bool:
+    nobody = _nobody()
     try:
-        return _hasher.verify(stored, password)
+        return _hasher.verify(stored or nobody, password)
     except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
         return False
 
 
-async def _verify(stored: str, password: str) -> bool:
-    async with _at_once:
-        return await asyncio.to_thread(_matches, stored, password)
+async def _verify(stored: str | None, password: str) -> bool:
+    return await asyncio.get_running_loop().run_in_executor(_two_at_once, _matches, stored, password)
 
 
 async def hash_password(password: str) -> str:
     """argon2id, with the library's current parameters. Raises ValueError, in words, if it is too short or long."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise ValueError(f"A password has {SHORTEST} to {LONGEST} characters; several words are easy to remember.")
-    async with _at_once:
-        return await asyncio.to_thread(_hasher.hash, password)
+    return await asyncio.get_running_loop().run_in_executor(_two_at_once, _hasher.hash, password)
 
 
 # ---- logging in --------------------------------------------------------------------------------------
@@ -65,8 +74,9 @@ async def log_in(hub: Hub, login: str, password: str, peer: str) -> bytes | Lite
         return "wait"
     found = await hub.store.read(agents.find_agent, login)
     stored = found[1] if found and found[0].active else None
-    right = await _verify(stored or _nobody, password[: LONGEST + 1])
+    right = await _verify(stored, password[: LONGEST + 1])
     if not (found and stored and right):
+        log.warning("login.refused", peer=peer)
         return "wrong"
     await hub.store.write(agents.forgive, account, address)
     if _hasher.check_needs_rehash(stored):

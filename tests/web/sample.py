@@ -156,7 +156,8 @@ class Sample:
             "again by nine.\n\nAmir",
         )  # fmt: skip
         self._message(
-            conn, vpn, ann, kind="note", direction="out", author="agent:amir", text="Gateway 2 was updated at 02:10, change C-4471.",
+            conn, vpn, ann, kind="note", direction="out", author="agent:amir",
+            text="Gateway 2 was updated at 02:10, change C-4471.",
         )  # fmt: skip
         reply = (
             "It works again on my side. Thanks for the quick help!\n\n> We see it too and are rolling it back\n> now"

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,30 +65,56 @@ def pages(ids: dict[str, Any]) -> dict[str, tuple[str, str]]:
     }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_page_is_accessible_and_keeps_to_its_policy(chromium, desk, scheme):
+LOOKS = (("light", 1280), ("dark", 1280), ("light", 390))
+
+
+async def test_every_page_is_accessible_and_keeps_to_its_policy(chromium, desk):
     found: dict[str, list[str]] = {}
     for name, (login, path) in pages(desk.ids).items():
-        for width in (1280, 390):
-            watched = await opened(chromium, desk, login, color_scheme=scheme, viewport={"width": width, "height": 900})
-            await watched.page.goto(path)
-            results = await Axe().run(watched.page)
-            serious = [
-                f"{each['id']}: {node['html'][:200]}"
-                for each in results.response["violations"]
-                if each["impact"] in {"serious", "critical"}
-                for node in each["nodes"]
-            ]
-            complaints = [said for said in watched.complaints if name != "forbidden" or "403" not in said]
-            wide = await watched.page.evaluate("document.documentElement.scrollWidth > innerWidth")
-            problems = serious + complaints + (["scrolls sideways"] if wide else [])
+        watched = await opened(chromium, desk, login)
+        await watched.page.goto(path)
+        for scheme, width in LOOKS:
+            await watched.page.emulate_media(color_scheme=scheme)
+            await watched.page.set_viewport_size({"width": width, "height": 900})
+            problems = await serious(watched.page)
+            if await watched.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                problems.append("scrolls sideways")
             if problems:
-                found[f"{name} {width}"] = problems
+                found[f"{name} {scheme} {width}"] = problems
             if SHOTS:
-                shot = Path(SHOTS) / f"{name}-{scheme}-{width}.png"
-                await watched.page.screenshot(path=shot, full_page=True)
-            await watched.page.context.close()
+                await watched.page.screenshot(path=f"{SHOTS}/{name}-{scheme}-{width}.png", full_page=True)
+        complaints = [said for said in watched.complaints if name != "forbidden" or "403" not in said]
+        if complaints:
+            found[name] = complaints
+        await watched.page.context.close()
     assert found == {}
+
+
+async def serious(page: Page) -> list[str]:
+    results = await Axe().run(page)
+    return [
+        f"{each['id']}: {node['html'][:200]}"
+        for each in results.response["violations"]
+        if each["impact"] in {"serious", "critical"}
+        for node in each["nodes"]
+    ]
+
+
+async def test_the_checks_find_what_they_look_for(chromium, desk):
+    """The positive control: a page without a label, a script that runs, a policy that is broken."""
+    watched = await opened(chromium, desk)
+    await watched.page.goto("/portal")
+    await watched.page.evaluate("document.querySelector('label[for=subject]').remove()")
+    assert any(found.startswith("label") for found in await serious(watched.page))
+    await watched.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=window.owned=1>')")
+    await watched.page.wait_for_timeout(150)
+    assert any("Content Security Policy" in said for said in watched.complaints)
+    assert not await watched.page.evaluate("'owned' in window")
+    free = (await opened(chromium, desk, bypass_csp=True)).page
+    await free.goto("/portal")
+    await free.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=window.owned=1>')")
+    await free.wait_for_timeout(150)
+    assert await free.evaluate("'owned' in window")
 
 
 @pytest.mark.parametrize("policy", ["with", "without"])

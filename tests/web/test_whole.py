@@ -78,7 +78,8 @@ async def test_a_form_becomes_a_query_and_its_answer_a_caught_mail(chromium, hub
     assert await page.get_by_text("nobody vouches for the sender").is_visible()
     async with page.expect_download() as download:
         await page.get_by_role("link", name="log.txt").click()
-    assert Path(await (await download.value).path()).read_bytes() == b"line one\n"
+    kept = await (await download.value).path()
+    assert await asyncio.to_thread(Path(kept).read_bytes) == b"line one\n"
 
     await page.fill("#text", "We are on it.")
     await page.get_by_role("button", name="Send to ann@acme.test").click()
