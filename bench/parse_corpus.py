@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from bench.corpus import manifest
 from bench.corpus.score import score
+from bench.corpus.second import compare
 from connectors.channels.email.parse import ParseOptions, delivery_key, parse_mail
 from plugins import Envelope, Item, Message, Skipped
 
@@ -31,6 +32,9 @@ def run(arguments: argparse.Namespace) -> int:
     begun = time.process_time()
     items = {case.name: parse(case.raw) for case in cases}
     spent = time.process_time() - begun
+    scored = score(cases, items)
+    for case in cases:
+        compare(scored, case, next((item for item in items[case.name] if isinstance(item, Message)), None))
     everything = [item for found in items.values() for item in found]
     report = {
         "mails": sum(not case.wrapped for case in cases),
@@ -39,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         "parked": sum(isinstance(item, Skipped) and item.park for item in everything),
         "automatic": Counter(item.automatic or "person" for item in everything if isinstance(item, Message)),
         "milliseconds_per_mail": round(1000 * spent / len(cases), 2),
-        **score(cases, items).report(),
+        **scored.report(),
     }
     print(json.dumps(report, indent=None if arguments.json else 2, ensure_ascii=False))
     return 0

@@ -30,4 +30,12 @@ EXPLAINED: dict[tuple[str, str], str] = {
         "email_reply_trimmer/test/emails/embedded_email_1.txt",
         "visible_text",
     ): "cut there on the guess that words behind a quotation are a signature; we hide no unmarked words",
+    (
+        "mikel_mail/spec/fixtures/emails/error_emails/content_transfer_encoding_x_uuencode.eml",
+        "files_stdlib",
+    ): "the standard library gives up on its short lines, we read what is there",
+    (
+        "sisimai/maildir/mac/lhost-mcafee-01.eml",
+        "files_stdlib",
+    ): "its line ends are bare CR, which become LF before anything is read",
 }

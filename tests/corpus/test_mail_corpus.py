@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from bench.corpus import manifest
 from bench.corpus.score import Score, score
+from bench.corpus.second import compare
 from bench.parse_corpus import parse
 from connectors.channels.email.keys import delivery_key
 from plugins import Fold, Item, Message
@@ -86,3 +87,12 @@ def test_mails_that_share_a_message_id_are_told_apart_by_their_fingerprint():
     keys = [delivery_key(case.raw) for case in MAILS]
     contents = {(key, fingerprint) for key, fingerprint in keys}
     assert len({key for key, _ in keys}) < len(contents)
+
+
+@pytest.mark.parametrize("name", ["sender_stdlib", "subject_stdlib", "files_stdlib"])
+def test_the_standard_library_agrees_where_it_reads_anything(parsed, name):
+    result = Score()
+    for case in MAILS:
+        compare(result, case, next((item for item in parsed[case.name] if isinstance(item, Message)), None))
+    assert result.fields[name].n > 80
+    assert len(result.fields[name].missed) <= 1, result.fields[name].missed
