@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import DBAPIError
 
 from context_store import tables as t
 from context_store.blobs import BlobFindings, BlobStore
@@ -36,7 +37,10 @@ def strayed(conn: Connection) -> int:
 def damage(conn: Connection) -> list[str]:
     """What is wrong with the database itself; reads every page of an SQLite file."""
     if conn.dialect.name == "sqlite":
-        return [str(row[0]) for row in conn.exec_driver_sql("PRAGMA integrity_check(10)") if row[0] != "ok"]
+        try:
+            return [str(row[0]) for row in conn.exec_driver_sql("PRAGMA integrity_check(10)") if row[0] != "ok"]
+        except DBAPIError as error:  # too far gone even for the check
+            return [str(error.orig)]
     unsafe = [name for name in ("fsync", "full_page_writes") if conn.exec_driver_sql(f"SHOW {name}").scalar() != "on"]
     return [f"PostgreSQL runs with {name} = off: a power cut loses what was acknowledged" for name in unsafe]
 

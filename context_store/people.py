@@ -89,6 +89,7 @@ def unmerge(conn: Connection, link_id: int, author: str, why: str, now: int, nex
 
 def relink(conn: Connection, touched: Collection[int]) -> None:
     """After links were added by other hands: bring `identities.user_id` of these identities' components up to date."""
+    _serialise(conn)
     left = set(touched)
     while left:
         found, owners = _component(conn, identities={left.pop()})

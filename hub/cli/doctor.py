@@ -125,6 +125,12 @@ def _store(conn: Connection, config: Config) -> Iterator[Finding]:
         yield Finding(ok=not behind, what=what, fix="set the clock; signatures and deadlines need it" if behind else "")
     wrong = examine.miscounted(conn)
     yield Finding(ok=not wrong, what="; ".join(wrong) or "received = done + parked + pending + erased, by the rows")
+    damage = examine.damage(conn)
+    yield Finding(
+        ok=not damage,
+        what="; ".join(damage) or "the database itself is whole",
+        fix="restore a backup, or put the settings right" if damage else "",
+    )
     stray = examine.strayed(conn)
     yield Finding(ok=not stray, what=f"{stray} identities don't follow their links")
     blobs = examine.blobs(conn, config.blobs)
