@@ -12,9 +12,10 @@ STAMPS := .stamps
 JOBS ?= 2
 # loadfile: a file's tests share the servers that its fixtures start
 LOCK := uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url
-# authres alone ships no wheel: it is built by the pinned setuptools, because an isolated build would fetch one unpinned
+# What builds is pinned too (requirements-build.lock): an isolated build would fetch it unpinned. Only authres ships no wheel.
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 PIP_LOCKED := $(PIP) --require-hashes --no-build-isolation --only-binary :all: --no-binary authres
+PIP_OURS := $(PIP) --no-deps --no-build-isolation -e .
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile
 
 .PHONY: help run test lint format faults bench lock clean
@@ -48,7 +49,7 @@ bench: $(STAMPS)/dev $(STAMPS)/debian ## measure: throughput, latency, the mail 
 lock: ## pin all dependencies with their hashes, without addresses
 	$(LOCK) pyproject.toml -o requirements.lock
 	$(LOCK) -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
-	echo 'setuptools>=80' | $(LOCK) - -o requirements-build.lock
+	printf 'editables\nhatchling\nsetuptools>=80\n' | $(LOCK) -c requirements-dev.lock - -o requirements-build.lock
 
 clean: ## forget the environment and the stamps; data under var/ stays
 	rm -rf $(VENV) $(STAMPS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -58,22 +59,18 @@ $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Installing python3-venv"; $(APT) update -q && $(APT) install -y -q python3-venv; }
 	$(PYTHON) -m venv $(VENV)
 
-# Running needs no build: the checkout goes on the path, so that nothing unpinned is fetched.
-$(STAMPS)/run: requirements.lock requirements-build.lock | $(VENV)/pyvenv.cfg
+$(STAMPS)/run: requirements.lock requirements-build.lock pyproject.toml | $(VENV)/pyvenv.cfg
 	@echo "Installing the pinned dependencies into $(VENV) (about a minute, once)"
-	$(PIP_LOCKED) -r requirements-build.lock
-	$(PIP_LOCKED) -r requirements.lock
-	@pwd > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/trunkline-checkout.pth"
-	@printf '#!%s\nimport sys\n\nfrom hub.cli import main\n\nsys.exit(main())\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/trunkline
-	@chmod +x $(BIN)/trunkline
+	@$(PIP_LOCKED) -r requirements-build.lock
+	@$(PIP_LOCKED) -r requirements.lock
+	@$(PIP_OURS)
 	@mkdir -p $(STAMPS) && touch $@
 
-# Tests need the distribution's metadata (the pytest plugin is an entry point): hatchling is in the dev lock.
 $(STAMPS)/dev: requirements-dev.lock requirements-build.lock pyproject.toml | $(VENV)/pyvenv.cfg
-	@echo "Installing the pinned test dependencies into $(VENV)"
-	$(PIP_LOCKED) -r requirements-build.lock
-	$(PIP_LOCKED) -r requirements-dev.lock
-	$(PIP) --no-deps --no-build-isolation -e .
+	@echo "Installing the pinned test dependencies into $(VENV) (about a minute, once)"
+	@$(PIP_LOCKED) -r requirements-build.lock
+	@$(PIP_LOCKED) -r requirements-dev.lock
+	@$(PIP_OURS)
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/debian:
