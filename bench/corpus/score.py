@@ -33,6 +33,8 @@ class Score(Struct):
     fields: dict[str, Field] = field(default_factory=dict)
     words_common: int = 0
     words_all: int = 0
+    words_raw: tuple[int, int] = (0, 0)
+    """The same with the explained misses."""
     hidden: dict[str, list[str]] = field(default_factory=dict)
     """Words of a reply that stand inside a fold, by mail: must be empty."""
 
@@ -51,6 +53,8 @@ class Score(Struct):
             for name, each in sorted(self.fields.items())
         }
         found["visible_text_words_percent"] = round(100 * self.words_common / max(self.words_all, 1), 1)
+        common, most = self.words_raw
+        found["visible_text_words_percent_with_explained"] = round(100 * common / max(most, 1), 1)
         found["reply_words_hidden"] = self.hidden
         return found
 
@@ -115,6 +119,7 @@ def _words(result: Score, case: Case, got: str, wanted: str) -> None:
     if agreed or not EXPLAINED.get((case.name, "visible_text")):
         result.words_common += common
         result.words_all += most
+    result.words_raw = (result.words_raw[0] + common, result.words_raw[1] + most)
 
 
 def visible(message: Message, wanted: Expected) -> str:

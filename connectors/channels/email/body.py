@@ -43,6 +43,8 @@ class Body:
     folds: list[Fold] = field(default_factory=list)
     media: list[Media] = field(default_factory=list)
     security: str = ""
+    lossy: bool = False
+    """Some text was not in the charset that it claims: U+FFFD stands in its place."""
     notes: dict[str, None] = field(default_factory=dict)
 
 
@@ -108,6 +110,7 @@ class _Collector:
             return []
         data = part.body()
         text = decode(data, part.charset, self.options.fallback_charset)
+        self.body.lossy = self.body.lossy or ("\ufffd" in text and b"\xef\xbf\xbd" not in data)
         if kind == "text/html":
             return self._markup(data, text) if text.strip() else []
         return [_Block(plain=text)] if text.strip() else []

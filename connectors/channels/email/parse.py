@@ -99,6 +99,7 @@ def _fields(head: Headers, body: Body, report: Report) -> dict[str, str]:
         "limits": ",".join(body.notes),
         "security": body.security,
         "report": report.reason,
+        "decode_loss": "yes" if body.lossy else "",
         "attachments": str(len(body.media)) if body.media else "",
     }
     return fields | {name: value for name, value in notes.items() if value}

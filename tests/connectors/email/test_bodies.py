@@ -130,6 +130,13 @@ def test_nul_and_lone_surrogates_become_replacement_characters():
     assert "\0" not in text
 
 
+def test_unreadable_characters_are_named():
+    part = encoded("text/plain; charset=utf-8", "Grüße".encode() + b"\xff")
+    found = message(parts("mixed", part))
+    assert (found.text, found.fields["decode_loss"]) == ("Grüße\ufffd", "yes")
+    assert "decode_loss" not in message(mail()).fields
+
+
 def test_names_of_files_carry_no_path_and_no_control_characters():
     found = message(
         parts(
