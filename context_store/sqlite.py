@@ -34,7 +34,10 @@ WAL_LIMIT = 64 << 20
 """Bytes that the WAL file keeps after a reset; it may grow beyond while a long reader holds it."""
 
 _FATAL = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_LATER = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY}
+_LATER = {
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+}  # fmt: skip
 _URGENT, _NORMAL, _STOP = range(3)
 _owned: set[Path] = set()
 _owned_lock = threading.Lock()
@@ -184,7 +187,8 @@ class SqliteBackend:
 
     def _read(self, fn: Callable[..., T], args: tuple[Any, ...]) -> T:
         try:
-            with self._engines[1].connect() as conn, conn.begin():
+            with self._engines[1].connect() as conn:
+                conn.begin()  # closing ends it: there is nothing to commit
                 return fn(conn, *args)
         except (DBAPIError, sqlite3.Error) as error:
             ours = health(error, at_commit=False)

@@ -20,7 +20,8 @@ hostile = st.one_of(
     st.text(st.characters(codec=None, exclude_categories=()), max_size=40),
     st.sampled_from(
         ["", "\0", "a\0b", "\ud800", "\udfff\ud800", "\\u0000", "'; DROP TABLE envelopes; --", "%s %(x)s ?1 :a",
-         "\u202e",          "e\u0301", "é", "\x7f\x1b[31m", "𝔘" * 20, "x" * 16_384, "\ufffe\uffff", "İi̇", "{1,2}", '{"a":"\\u0000"}']
+         "\u202e",
+         "e\u0301", "é", "\x7f\x1b[31m", "𝔘" * 20, "x" * 16_384, "\ufffe\uffff", "İi̇", "{1,2}", '{"a":"\\u0000"}']
     ),
 )  # fmt: skip
 
