@@ -74,7 +74,8 @@ def settle_all(conn: Connection, batch: Sequence[Settlement], next_id: Callable[
 
 def _delivered(work: Work, results: Sequence[Result]) -> tuple[int, str, str, bytes]:
     first = results[0].done
-    return work.message_id or 0, "sent", canonical(first.ref, 1024), message_hash(work.destination, first.ref)
+    state = "caught" if first.caught else "sent"  # nobody must believe that it left the house
+    return work.message_id or 0, state, canonical(first.ref, 1024), message_hash(work.destination, first.ref)
 
 
 def _ticket(work: Work, results: Sequence[Result], number: int, now: int) -> dict[str, Any]:
