@@ -43,8 +43,8 @@ format: $(STAMPS)/dev ## let ruff format and fix
 faults: $(STAMPS)/dev $(STAMPS)/debian ## the long fault campaigns (make test has their quick tier)
 	$(BIN)/python -m bench faults
 
-bench: $(STAMPS)/dev $(STAMPS)/debian ## measure: throughput, latency, the mail corpus
-	$(BIN)/python -m bench all
+bench: $(STAMPS)/dev $(STAMPS)/debian ## measure: make bench ARGS="mail-corpus --json"; without ARGS, what there is
+	$(BIN)/python -m bench $(or $(ARGS),--help)
 
 lock: ## pin all dependencies with their hashes, without addresses
 	$(LOCK) pyproject.toml -o requirements.lock
