@@ -23,6 +23,8 @@ class Fault:
     """Nothing passes in either direction, and the connection stays open: a firewall that forgot us."""
     mute: bool = False
     """Requests pass, the replies are dropped and the connection closes: the effect without its answer."""
+    replace: tuple[bytes, bytes] = (b"", b"")
+    """Words of the server and what the client hears instead: capabilities that are stripped or missing."""
     latency: float = 0.0
     """Seconds by which every chunk is late."""
     times: int = 1 << 30
@@ -116,6 +118,8 @@ class _Link:
                 await asyncio.Event().wait()
             if self._on and self._fault.mute:
                 return
+            if self._on and self._fault.replace[0]:
+                chunk = chunk.replace(*self._fault.replace)  # noqa: PLW2901
             limit = self._fault.reset_after if self._on else None
             self._client[1].write(chunk if limit is None else chunk[: max(0, limit - self._answered)])
             self._answered += len(chunk) if self._on else 0

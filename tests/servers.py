@@ -172,8 +172,8 @@ class Dovecot:
         """The maildir of one folder; it exists after `deliver` or a log-in."""
         return self.room / "mail" / user / ("" if name == "INBOX" else f".{name}")
 
-    def deliver(self, user: str, raw: bytes, name: str = "INBOX") -> None:
-        """Put a mail into a maildir as an MTA does; Dovecot gives it a UID when it next looks."""
+    def deliver(self, user: str, raw: bytes, name: str = "INBOX", *, age: float = 0) -> None:
+        """Put a mail into a maildir as an MTA did `age` seconds ago; Dovecot gives it a UID when it next looks."""
         maildir = self.folder(user, name)
         for part in ("cur", "new", "tmp"):
             if not (maildir / part).is_dir():
@@ -183,6 +183,7 @@ class Dovecot:
         file = maildir / "tmp" / f"{seconds}.M{nanos // 1000:06}P{os.getpid()}Q{next(_serial)}.test"  # Dovecot's order
         file.write_bytes(raw)
         self._own(file)
+        os.utime(file, (seconds - age, seconds - age))  # INTERNALDATE
         file.rename(maildir / "new" / file.name)
 
     def forget_uids(self, user: str, name: str = "INBOX") -> None:

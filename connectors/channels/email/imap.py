@@ -9,7 +9,7 @@ import contextlib
 import imaplib
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 import msgspec
@@ -30,6 +30,8 @@ ROWS = 500
 BATCH_COUNT = 100
 BATCH_BYTES = 8 << 20
 """Mails held in memory at once: so many, of together so many bytes; a larger one travels alone."""
+SKEW = timedelta(minutes=1)
+"""By which INTERNALDATE, in whole seconds of the server's clock, may lag: rather a mail too many than one too few."""
 GRACE = 0.5
 """Seconds for a good-bye: `run` must end within one when it is cancelled."""
 
@@ -152,8 +154,8 @@ class _Reader:
     async def _first(self, folder: str, opened: Opened) -> Cursor:
         if self._imap.start == "all":
             return Cursor(validity=opened.validity, uid=0)
-        last = opened.next - 1
-        cursor = Cursor(validity=opened.validity, uid=last, since=self._hub.clock.now(), old=last)
+        last, since = opened.next - 1, self._hub.clock.now() - SKEW
+        cursor = Cursor(validity=opened.validity, uid=last, since=since, old=last)
         await self._hub.receive(cursor=msgspec.json.encode(cursor), name=self._name(folder))
         return cursor
 

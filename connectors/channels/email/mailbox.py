@@ -165,22 +165,29 @@ class Mailbox:
         return {uid: found[uid][key] for uid in uids if isinstance(found.get(uid, {}).get(key), bytes)}
 
     def move(self, uids: Sequence[int]) -> None:
-        """Into `move_to`. Mails that somebody else has moved or deleted are no error."""
-        target = self._settings.move_to
+        """Into `move_to`. Mails that somebody else has moved or deleted are no error; the others are still moved."""
         try:
-            if self._client.has_capability("MOVE"):
-                self._client.move(uids, target)
-            else:
-                self._client.copy(uids, target)
-                self._client.add_flags(uids, [rb"\Deleted"], silent=True)
-                self._client.uid_expunge(uids)
+            self._move(uids)
         except imaplib.IMAP4.abort:
             raise
         except imaplib.IMAP4.error as error:
-            if "TRYCREATE" not in str(error).upper():
-                return  # "no longer exists": what is left is moved when the folder is next opened
-            self._client.create_folder(target)
-            self.move(uids)
+            if "TRYCREATE" in str(error).upper():
+                self._client.create_folder(self._settings.move_to)
+                self.move(uids)
+                return
+            left = set(self.search(min(uids), max(uids))).intersection(uids)
+            if left and len(left) < len(uids):
+                self.move(sorted(left))
+            # else: they stay until the folder is next opened
+
+    def _move(self, uids: Sequence[int]) -> None:
+        target = self._settings.move_to
+        if self._client.has_capability("MOVE"):
+            self._client.move(uids, target)
+        else:
+            self._client.copy(uids, target)
+            self._client.add_flags(uids, [rb"\Deleted"], silent=True)
+            self._client.uid_expunge(uids)
 
     def idle(self) -> bool:
         """Begin IDLE. True: the server has spoken already, so don't wait for the socket.

@@ -2,15 +2,16 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import msgspec
 import pytest
 
-from connectors.channels.email import imap as reading
 from connectors.channels.email.imap import Cursor, read_mailbox
 from connectors.channels.email.settings import OAuth, Timeouts
 from plugins import Answer, Pause, Retry, Secret
 from tests.connectors.email.kit import Journal, imap_settings, mail, running
+from tests.faultproxy import Fault, FaultProxy
 from tests.servers import Dovecot
 
 
@@ -83,24 +84,88 @@ async def test_reading_sets_no_flag(dovecot: Dovecot, mail_user: str):
         assert phone.search(None, "UNSEEN")[1] == [b"1"]
 
 
-async def test_mail_expunged_between_search_and_fetch_does_not_hold_up_the_others(
-    dovecot: Dovecot, mail_user: str, monkeypatch
-):
+class Meddled(Journal):
+    """Somebody else does something to the mailbox once the first batch is recorded; the next is listed by then."""
+
+    def __init__(self, meddle: Callable[[], None]) -> None:
+        super().__init__()
+        self._meddle: Callable[[], None] | None = meddle
+
+    async def receive(self, *envelopes, **more):
+        received = await super().receive(*envelopes, **more)
+        if self._meddle and envelopes:
+            await asyncio.to_thread(self._meddle)
+            self._meddle = None
+        return received
+
+
+async def test_mail_expunged_before_its_fetch_does_not_hold_up_the_others(dovecot: Dovecot, mail_user: str):
+    def expunge() -> None:
+        with dovecot.client(mail_user) as phone:
+            phone.select()
+            phone.store("120,130", "+FLAGS", r"(\Deleted)")
+            phone.expunge()
+
+    hub = Meddled(expunge)
+    for number in range(1, 151):
+        dovecot.deliver(mail_user, mail(number))
+    await read_until(hub, imap_settings(dovecot.port, mail_user), 148)
+    assert subjects(hub) == [f"Matter {number}" for number in range(1, 151) if number not in {120, 130}]
+
+
+async def test_mail_moved_to_another_folder_before_its_fetch_is_taken_there(dovecot: Dovecot, mail_user: str):
+    def move() -> None:
+        with dovecot.client(mail_user) as phone:
+            phone.select()
+            phone._simple_command("MOVE", "120:130", "Second")
+
+    hub = Meddled(move)
+    dovecot.deliver(mail_user, mail("first"), "Second")
+    for number in range(1, 151):
+        dovecot.deliver(mail_user, mail(number))
+    await read_until(hub, imap_settings(dovecot.port, mail_user, folders=("INBOX", "Second"), poll=0.2), 151)
+    assert sorted(subjects(hub)) == sorted(["Matter first", *(f"Matter {number}" for number in range(1, 151))])
+    assert hub.repeats == 0
+
+
+async def test_mail_moved_away_by_somebody_else_is_no_error(dovecot: Dovecot, mail_user: str):
+    def expunge() -> None:
+        with dovecot.client(mail_user) as phone:
+            phone.select()
+            phone.store("1:2", "+FLAGS", r"(\Deleted)")
+            phone.expunge()
+
+    hub = Meddled(expunge)
+    for number in range(1, 4):
+        dovecot.deliver(mail_user, mail(number))
+    async with running(read_mailbox(hub, imap_settings(dovecot.port, mail_user, move_to="Done"))):
+        await hub.until_taken(3)
+        dovecot.deliver(mail_user, mail(4))
+        await hub.until_taken(4)
+        await hub.until(lambda: _count(dovecot, mail_user, "Done") == 2)
+
+
+async def test_server_without_move_gets_copy_and_expunge_of_these_mails_alone(dovecot: Dovecot, mail_user: str):
     hub = Journal()
     for number in range(3):
         dovecot.deliver(mail_user, mail(number))
-    whole = reading.Mailbox.bodies
+    async with FaultProxy("127.0.0.1", dovecot.port, Fault(replace=(b" MOVE", b""))) as proxy:
+        async with running(read_mailbox(hub, imap_settings(proxy.port, mail_user, move_to="Done"))):
+            await hub.until_taken(3)
+            await hub.until(lambda: _count(dovecot, mail_user, "Done") == 3)
+        assert proxy.began
+    assert _count(dovecot, mail_user, "INBOX") == 0
 
-    def after_somebody_deleted(self, rows):
-        with dovecot.client(mail_user) as phone:
-            phone.select()
-            phone.store("2", "+FLAGS", r"(\Deleted)")
-            phone.expunge()
-        return whole(self, rows)
 
-    monkeypatch.setattr(reading.Mailbox, "bodies", after_somebody_deleted)
-    await read_until(hub, imap_settings(dovecot.port, mail_user), 2)
-    assert subjects(hub) == ["Matter 0", "Matter 2"]
+async def test_server_without_idle_is_polled(dovecot: Dovecot, mail_user: str):
+    hub = Journal()
+    async with (
+        FaultProxy("127.0.0.1", dovecot.port, Fault(replace=(b" IDLE", b""))) as proxy,
+        running(read_mailbox(hub, imap_settings(proxy.port, mail_user, poll=0.1))),
+    ):
+        await hub.until(lambda: hub.seen >= 2)
+        dovecot.deliver(mail_user, mail(1))
+        await hub.until_taken(1)
 
 
 async def test_recorded_mail_is_moved_and_a_crash_before_the_move_is_made_good(dovecot: Dovecot, mail_user: str):
@@ -150,10 +215,7 @@ async def test_mail_that_is_too_large_comes_as_its_head_with_the_reason(dovecot:
 
 async def test_start_new_leaves_old_mail_out_also_after_uidvalidity_changed(dovecot: Dovecot, mail_user: str):
     hub, settings = Journal(), imap_settings(dovecot.port, mail_user, start="new")
-    dovecot.deliver(mail_user, mail("old"))
-    with dovecot.client(mail_user) as phone:  # dated when it is first looked at
-        phone.select()
-    await asyncio.sleep(1.1)  # INTERNALDATE counts in seconds
+    dovecot.deliver(mail_user, mail("old"), age=3600)
     async with running(read_mailbox(hub, settings)):
         await hub.until(lambda: bool(hub.cursors))
         dovecot.deliver(mail_user, mail("new"))
