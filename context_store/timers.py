@@ -26,7 +26,7 @@ def add_timers(conn: Connection, new: Sequence[Timer]) -> None:
 
 
 def due_timers(conn: Connection, now: int, limit: int = 100) -> tuple[Timer, ...]:
-    """The oldest first. On PostgreSQL, in a write transaction, another node skips those that this one took."""
+    """The oldest first, for `Store.write`: until it ends, other nodes skip those that this one took."""
     statement = (
         select(timers.c.id, timers.c.kind, timers.c.subject_id, timers.c.due_at, timers.c.body)
         .where(text("state = 'waiting'"), timers.c.due_at <= now)

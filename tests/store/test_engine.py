@@ -328,6 +328,36 @@ async def test_block_that_raises_lets_its_lanes_go(store: Store):
             await fails()
 
 
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
+async def test_caller_that_is_cancelled_while_it_claims_holds_nothing(store: Store):
+    await keep(store, envelope(store, "1"))
+    claimed, go_on = threading.Semaphore(0), threading.Event()
+
+    def claim_slowly(conn: Connection) -> object:
+        found = claim_envelopes(conn, 10)
+        claimed.release()
+        go_on.wait(10)
+        return found
+
+    async def hold() -> None:
+        async with store.holding(claim_slowly):
+            raise AssertionError
+
+    caller = asyncio.create_task(hold())
+    await asyncio.to_thread(claimed.acquire, True, 10)
+    async with store.holding(claim_envelopes, 10) as other:
+        assert other == ()  # the control: the lane is held
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    go_on.set()
+    while True:  # the other thread lets go in its own time
+        async with store.holding(claim_envelopes, 10) as other:
+            if other:
+                break
+        await asyncio.sleep(0.01)
+
+
 async def test_closed_store_says_so(store: Store):
     await store.close()
     with pytest.raises(StoreAway, match="closed"):
