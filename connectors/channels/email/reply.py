@@ -16,6 +16,7 @@ from connectors.channels.email.reply_words import (
     DAYS,
     DEVICE,
     FORWARDED,
+    GREETINGS,
     INLINE,
     LABELS,
     ORIGINAL,
@@ -46,6 +47,7 @@ _MINE = re2.compile(
 _ORIGINAL = re2.compile(rf"(?i)^[\s*_>]*[-_=—–]{{2,}}[\s*_]*(?:{ORIGINAL})[\s*_:]*[-_=—–]*[\s*_]*$")
 _ABOVE = re2.compile(rf"(?i)(?:{ABOVE})")
 _RULE = re2.compile(r"^[\s*]*(?:[-_=—–*]\s?){3,}[\s*]*$")
+_GREETING = re2.compile(rf"(?i)^\s*(?:{GREETINGS})(?:[^\pL.!?][^.!?]{{0,40}})?[,，]\s*$")
 _DELIMITER = re2.compile(r"^--[ \t\r]*$")
 _FOOTER = re2.compile(r"^_{2,}$")
 _INITIALS = re2.compile(r"^ ?([A-Z]{1,3})>(?:\s|$)")
@@ -104,7 +106,7 @@ class _Reader:
 
     def _initialled(self) -> None:
         """Two lines or more with the same initials before `>` (The Bat, Supercite) are a quotation too."""
-        marks = [_INITIALS.match(line) for line in self.lines]
+        marks = [_INITIALS.match(line) if ">" in line[:5] else None for line in self.lines]
         for index in range(1, len(marks)):
             one, two = marks[index - 1], marks[index]
             if one and two and one[1] == two[1]:
@@ -117,7 +119,7 @@ class _Reader:
         while index < len(self.lines):
             begin, end, sure = self._opening(index) if self.kinds[index] == _TEXT else (index, -1, False)
             if end < 0:
-                open_ = open_ or _FORWARD.search(self.lines[index]) is not None
+                open_ = open_ or (self._ruled(index) and _FORWARD.search(self.lines[index]) is not None)
                 said = min(said, index) if self._words(index) else said
                 index += 1
                 continue
@@ -139,7 +141,7 @@ class _Reader:
     def _opening(self, index: int) -> tuple[int, int, bool]:
         """Where an attribution ends or a header block begins: (first line, last line, certain), else (_, -1, _)."""
         line = self.lines[index]
-        if _ORIGINAL.search(line) or (len(line) < 120 and _ABOVE.search(line)):
+        if (self._ruled(index) and _ORIGINAL.search(line)) or (len(line) < 120 and _ABOVE.search(line)):
             return index, index, True
         if (end := self._block(index)) >= 0:
             return index, end, True
@@ -205,9 +207,15 @@ class _Reader:
             index += 1
         return index
 
+    def _ruled(self, index: int) -> bool:
+        """Can the line be a separator at all? Most can't: spares two searches."""
+        return self.lines[index].lstrip(" \t*>")[:1] in {"-", "_", "=", "—", "–", "b", "B"}
+
     def _words(self, index: int) -> bool:
-        """Does the sender say something in this line? Else what is below may be the message itself (a forward)."""
-        return self.kinds[index] == _TEXT and any(char.isalnum() for char in self.lines[index])
+        """Does the sender say something in this line? If nothing is said above, the reply may stand below."""
+        line = self.lines[index]
+        said = self.kinds[index] == _TEXT and any(char.isalnum() for char in line)
+        return said and not (len(line) < 60 and _GREETING.search(line))
 
     def _inline(self, end: int) -> bool:
         above = " ".join(self.lines[at] for at in range(max(end - 60, 0), end) if self.kinds[at] == _TEXT)

@@ -111,3 +111,14 @@ INLINE = (
     "poniżej|na czerwono|ниже|красным|nedan|nedenfor|níže|alla|aşağıda|以下|下記|下面|如下"
 )
 """Words by which people announce that their answers stand inside the quotation: then nothing unmarked is folded."""
+
+GREETINGS = (
+    "hi|hello|hey|dear|good (?:morning|afternoon|day)|hallo|guten (?:tag|morgen)|liebe|lieber|"
+    "sehr geehrte|sehr geehrter|moin|"
+    "bonjour|salut|cher|chère|hola|buenos días|estimado|estimada|ciao|buongiorno|gentile|salve|olá|"
+    "ola|bom dia|prezado|prezada|"
+    "beste|goedemorgen|geachte|hej|hei|kära|hyvä|moi|terve|cześć|dzień dobry|szanowni|ahoj|dobrý den|"
+    "merhaba|sayın|szia|kedves|"
+    "привет|здравствуйте|добрый день|уважаемый|уважаемая"
+)
+"""A salutation that ends in a comma says nothing yet."""

@@ -128,6 +128,8 @@ WORDS = [
     "Download the driver fails on my Windows phone, what can I do about it?",
     "---------- Forwarded message ---------\nFrom: Bob\nDate: Nov 2, 2026\nSubject: x\nTo: Ann\n\nIt burns.",
     "From: Bob <bob@acme.test>\nSent: Monday\nTo: Ann\nSubject: Printer\n\nIt burns.",
+    "Hi,\n\nOn 02/11/2026 10:11, Ann <ann@acme.test> wrote:\nIt burns.\n\nYes, we put it out.",
+    "Guten Tag Frau Lee,\n\nAm 02.11.2026 um 10:11 schrieb Ann <ann@acme.test>:\nEs brennt.\n\nJa.",
     "On 02/11/2026 10:11, Ann wrote:\n\nthis without any mark, so who knows.",
 ]
 
