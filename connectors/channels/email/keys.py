@@ -25,6 +25,8 @@ def delivery_key(raw: bytes) -> tuple[str, bytes]:
     stay two mails. One pass over the bytes; at most 2,000 fields of the first 256 KiB are looked at, the rest counts
     as it is.
     """
+    if b"\n" not in raw:
+        raw = raw.replace(b"\r", b"\n")  # files of old Macs
     digest = sha256()
     ids: list[bytes] = []
     origin = b""

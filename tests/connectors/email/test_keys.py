@@ -45,3 +45,7 @@ def test_long_and_odd_ids_stay_text():
     key, _ = delivery_key(b"Message-ID: <" + b"a\x00\xff" * 6000 + b"@x>\r\n\r\nhi")
     assert key.encode()
     assert "\0" not in key
+
+
+def test_mail_of_an_old_mac_has_its_message_id():
+    assert delivery_key(mail().replace("\r\n", "\r").encode())[0] == "m1@acme.test"
