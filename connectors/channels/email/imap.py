@@ -117,9 +117,10 @@ class _Reader:
         if not self._mailbox.can_idle:
             await asyncio.sleep(self._imap.poll)
             return
-        limits = self._imap.timeouts
-        if len(self._imap.folders) > 1:
-            await self._call(limits.select, self._mailbox.select, self._imap.folders[0])
+        limits, first = self._imap.timeouts, self._imap.folders[0]
+        opened = await self._call(limits.select, self._mailbox.select, first)
+        if opened.next > self._cursors[first].uid + 1:  # came meanwhile: IDLE would not tell of it again
+            return
         spoken = await self._call(limits.idle, self._mailbox.idle)
         if not spoken:
             await self._readable()

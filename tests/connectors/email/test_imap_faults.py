@@ -85,7 +85,7 @@ async def test_own_certificate_authority_is_trusted_when_configured(
     settings = imap_settings(port, mail_user, host="localhost", tls=tls, ca_file=str(authority.file))
     async with running(read_mailbox(hub, settings)):
         await hub.until_taken(1)
-        await hub.until(lambda: hub.seen >= 5)
+        await hub.until(lambda: hub.seen >= 6)
         dovecot.deliver(mail_user, mail(2))  # IDLE works through TLS too
         await hub.until_taken(2)
 
