@@ -79,15 +79,14 @@ def _database(where: Place, folder: Path) -> None:
 
 def _dump(store: str, target: Path) -> None:
     url = make_url(store)
-    command = ["pg_dump", "--format=custom", f"--file={target}", "--no-password"]
-    options = {"--host": url.host, "--port": url.port, "--username": url.username, "--dbname": url.database}
-    command += [f"{name}={value}" for name, value in options.items() if value is not None]
+    address = url.set(drivername="postgresql", password=None).render_as_string()
+    command = ["--format=custom", "--no-password", f"--file={target}", f"--dbname={address}"]
     # By the environment: arguments are shown to everybody on the machine.
     environ = {"PGPASSWORD": url.password or "", "PATH": os.defpath}
     program = shutil.which("pg_dump")
     if program is None:
         raise CommandError("pg_dump is not installed: apt install postgresql-client")
-    done = subprocess.run([program, *command[1:]], env=environ, capture_output=True, text=True, check=False)  # noqa: S603  # our own arguments, no shell
+    done = subprocess.run([program, *command], env=environ, capture_output=True, text=True, check=False)  # noqa: S603  # our own arguments, no shell
     if done.returncode:
         raise CommandError(f"pg_dump failed: {done.stderr.strip()}")
     _sync(target)

@@ -59,7 +59,10 @@ def table(
     less: Container[str] = (),
 ) -> None:
     """A table. Cells are made visible here; `wide` takes the room that is left, `less` falls away in narrow windows."""
-    grid = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", header_style="bold", pad_edge=False)
+    grid = Table(
+        box=SIMPLE_HEAD, title=title or None, title_justify="left", header_style="bold", pad_edge=False,
+        show_header=any(columns),
+    )  # fmt: skip
     kept = [number for number, name in enumerate(columns) if out.width >= _NARROW or name not in less]
     for number in kept:
         name = columns[number]

@@ -21,8 +21,9 @@ ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexi
 class Desk:
     """A folder with a configuration, and commands that run in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environ: str) -> None:
         self.folder = folder
+        self.environ = {**ENVIRON, **environ}
         self.process: subprocess.Popen[str] | None = None
         self.greeting = ""
         self.sample: Any = None
@@ -34,7 +35,14 @@ class Desk:
     def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "hub", *words]
         return subprocess.run(
-            command, cwd=self.folder, env=ENVIRON, input=stdin, capture_output=True, text=True, timeout=120, check=False
+            command,
+            cwd=self.folder,
+            env=self.environ,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
 
     def json(self, *words: str) -> Any:
@@ -47,7 +55,7 @@ class Desk:
         with (self.folder / "serve.err").open("w") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "hub", "serve"],
-                cwd=self.folder, env=ENVIRON, stdout=subprocess.PIPE, stderr=errors, text=True,
+                cwd=self.folder, env=self.environ, stdout=subprocess.PIPE, stderr=errors, text=True,
             )  # fmt: skip
         assert self.process.stdout
         said = ""
