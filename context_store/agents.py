@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from context_store.bulk import add_up
 from context_store.tables import agents, login_tries, sessions, team_members, teams
+from context_store.text import canonical
 
 Role = Literal["viewer", "agent", "manager", "admin"]
 ROLES: tuple[Role, ...] = ("viewer", "agent", "manager", "admin")
@@ -47,7 +48,7 @@ class Team(Struct, frozen=True, kw_only=True):
 
 def canonical_login(text: str) -> str:
     """One spelling per login: a look-alike in full-width or upper case is the same account."""
-    return unicodedata.normalize("NFKC", text).strip().casefold()[:200]
+    return canonical(unicodedata.normalize("NFKC", text[:200]).strip().casefold(), 200)
 
 
 _COLUMNS = (agents.c.id, agents.c.login, agents.c.name, agents.c.role, agents.c.active, agents.c.password)

@@ -12,6 +12,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, func, literal, null, select, text, union_all
 
 from context_store import tables as t
+from context_store.followed import reference_of_envelope
 from context_store.shapes import OutboxView, fill
 from context_store.views import OUTBOX_COLUMNS, PAGE, outbox_view
 from plugins import Outgoing, TicketWork
@@ -300,16 +301,5 @@ def caught_step(conn: Connection, outbox_id: int, n: int) -> Caught | None:
 
 def receipt(conn: Connection, envelope_id: int) -> tuple[str, str] | None:
     """(state, reference) of an envelope: the reference of the query that its message went to, "" until recorded."""
-    row = conn.execute(
-        select(t.envelopes.c.state, t.queries.c.root_id)
-        .outerjoin(t.items, (t.items.c.envelope_id == t.envelopes.c.id) & t.items.c.message_id.is_not(None))
-        .outerjoin(t.messages, t.messages.c.id == t.items.c.message_id)
-        .outerjoin(t.queries, t.queries.c.id == t.messages.c.query_id)
-        .where(t.envelopes.c.id == envelope_id)
-        .order_by(t.items.c.n)
-        .limit(1)
-    ).first()
-    if row is None:
-        return None
-    reference = conn.execute(select(t.queries.c.reference).where(t.queries.c.id == row.root_id)).scalar()
-    return row.state, reference or ""
+    state = conn.execute(select(t.envelopes.c.state).where(t.envelopes.c.id == envelope_id)).scalar()
+    return None if state is None else (state, reference_of_envelope(conn, envelope_id))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from context_store import agents, evidence
 from hub.web import auth
@@ -26,8 +27,11 @@ def _may(agent: agents.Agent) -> dict[str, bool]:
 
 
 async def form(request: web.Request) -> dict[str, str]:
-    """A small form's text fields."""
-    posted = await request.post()
+    """A small form's text fields. Raises HTTPBadRequest for what is no form."""
+    try:
+        posted = await request.post()
+    except (ValueError, LookupError, HttpProcessingError) as error:
+        raise web.HTTPBadRequest(text="This is not a form that we can read.") from error
     return {name: value for name, value in posted.items() if isinstance(value, str)}
 
 

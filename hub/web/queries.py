@@ -8,6 +8,7 @@ from msgspec import Struct
 from context_store import agents, views
 from context_store.references import canonical_reference
 from context_store.shapes import QueryFilter, QueryRow, QueryView
+from context_store.text import canonical
 from hub.web.guard import AGENT, Route
 from hub.web.login import form, page
 from hub.web.site import HUB, OPERATIONS, number, optional_number, problem_page
@@ -30,14 +31,14 @@ def _pick(value: str, among: tuple[str, ...]) -> str:
 
 async def _list(request: web.Request) -> web.StreamResponse:
     store, given = request.app[HUB].store, request.query
-    text = given.get("text", "").strip()[:200]
+    text = canonical(given.get("text", "").strip(), 200)
     reference = canonical_reference(text)
     if reference and await store.read(views.find_query, reference) is not None:
         raise web.HTTPSeeOther(f"/console/queries/{reference}")
     wanted = QueryFilter(
         state=_pick(given.get("state", "active"), ("active", *STATES)),
         channel=_pick(given.get("channel", ""), CHANNELS),
-        team=given.get("team", "")[:200],
+        team=canonical(given.get("team", ""), 200),
         assignee_id=request[AGENT].id if given.get("mine") else 0,
         text=text,
     )

@@ -3,6 +3,7 @@
 import structlog
 from aiohttp import http_parser, web
 
+from context_store import StoreAway
 from hub.web import contents, login, portal, queries, upkeep
 from hub.web.guard import Handler, Route, mount, refuse_foreign_posts
 from hub.web.health import healthz, readyz
@@ -27,6 +28,9 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise
         what = error.text if error.text and not error.empty_body else error.reason
         return problem_page(request, error.status, what if error.status != 404 else "There is nothing here.")
+    except StoreAway:
+        log.warning("web.store_away", path=request.path)
+        return problem_page(request, 503, "The store does not answer. Try again in a moment.")
     except Exception:  # the last edge
         log.exception("web.failed", path=request.path)
         return problem_page(request, 500, "Something went wrong on our side. It is in the log.")

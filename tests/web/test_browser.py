@@ -38,7 +38,7 @@ class Watched:
 
 
 async def opened(browser: Browser, desk: Any, login: str = "", **more: Any) -> Watched:
-    context = await browser.new_context(base_url=desk.url, **more)
+    context = await browser.new_context(base_url=desk.url, reduced_motion="reduce", **more)
     if login:
         await context.add_cookies([{"name": "trunkline", "value": await desk.session(login), "url": desk.url}])
     return Watched(await context.new_page())

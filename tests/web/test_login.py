@@ -76,6 +76,18 @@ async def test_logging_out_ends_the_session_on_the_server(client, desk):
     assert (await browser.get("/console/queries", headers=cookie, **NO_REDIRECT)).status == 303
 
 
+async def test_forms_that_cannot_be_read_are_400(client):
+    browser = await client()
+    for kind, body in (
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=b", b"--b\r\nbroken"),
+        ("application/x-www-form-urlencoded; charset=nothing", b"login=x"),
+        ("application/x-www-form-urlencoded", b"login=%ff%00&password=%00"),
+    ):
+        answer = await browser.post("/console/login", data=body, headers={"Content-Type": kind})
+        assert answer.status in {400, 401}
+
+
 async def test_an_idle_session_ends_and_self_refresh_does_not_keep_it_alive(client, desk):
     browser = await client("agent")
     for _ in range(3):

@@ -50,6 +50,24 @@ async def test_every_read_answers_the_same_on_both_databases(filled):
     assert await store.read(evidence.receipt, 1) is None
 
 
+async def test_what_no_store_can_hold_finds_nobody(filled):
+    from context_store import agents
+
+    store, _ = filled
+    assert await store.read(agents.find_agent, "a\x00\ud800b") is None
+
+
+async def test_tries_are_counted_together_on_both_databases(filled):
+    from context_store import agents
+
+    store, _ = filled
+    limits = {b"a" * 32: 3, b"b" * 32: 9}
+    assert [await store.write(agents.count_try, limits, 1000, 500) for _ in range(4)] == [True, True, True, False]
+    await store.write(agents.forgive, b"a" * 32, b"b" * 32)
+    assert await store.write(agents.count_try, limits, 1000, 500)
+    assert await store.write(agents.count_try, limits, 2000, 500)
+
+
 async def test_a_page_takes_the_same_number_of_statements_however_many_rows(filled):
     store, ids = filled
     reads = (

@@ -1,0 +1,66 @@
+"""The form's face, and the page that a receipt leads to."""
+
+import re
+
+import msgspec
+
+from context_store.references import receipt_of
+from hub.instances import Instance
+
+
+async def test_the_form_posts_to_its_connector_and_needs_no_script(client):
+    text = await (await (await client()).get("/portal")).text()
+    assert 'action="/in/portal/"' in text
+    assert "<script" not in text
+    fields = set(re.findall(r' name="([a-z]+)"', text)) - {"viewport", "robots"}
+    assert fields == {"submission", "name", "email", "subject", "message", "attachments", "website"}
+    assert text.index('name="submission"') < text.index('name="name"')
+
+
+async def test_each_showing_of_the_form_has_its_own_submission_id(client):
+    browser = await client()
+    shown = [await (await browser.get("/portal")).text() for _ in range(2)]
+    first, second = (re.search(r'name="submission" value="([\w-]{16,64})"', text)[1] for text in shown)
+    assert first != second
+
+
+async def test_several_forms_are_a_choice_and_a_disabled_one_is_none(desk, client):
+    browser = await client()
+    known = desk.instances["portal"].configured
+    for number, enabled in (("second", True), ("third", False)):
+        said = msgspec.structs.replace(known.instance, name=f"The {number} form", enabled=enabled)
+        desk.instances[number] = Instance(msgspec.structs.replace(known, id=number, instance=said), None)
+    text = await (await browser.get("/portal")).text()
+    assert 'href="/portal/portal"' in text
+    assert "The second form" in text
+    assert "The third form" not in text
+    assert 'action="/in/second/"' in await (await browser.get("/portal/second")).text()
+    assert (await browser.get("/portal/third")).status == 404
+    assert (await browser.get("/portal/hooks")).status == 404
+
+
+async def test_a_receipt_shows_the_reference_and_nothing_that_anybody_wrote(desk, client):
+    browser = await client()
+    text = await (await browser.get(f"/portal/receipt/{desk.ids['receipt']}")).text()
+    assert desk.ids["vpn"]["reference"] in text
+    assert not any(word in text for word in ("Ann", "AnyConnect", "VPN", "acme.test"))
+
+
+async def test_a_receipt_looks_again_until_its_message_is_recorded(desk, client):
+    from tests.web.sample import Sample
+
+    browser = await client()
+    sample = Sample(desk.store, "")
+    waiting = await desk.store.write(lambda conn: sample.envelope(conn, "portal", "pending", b"x"))
+    answer = await browser.get(f"/portal/receipt/{receipt_of(waiting)}")
+    assert answer.headers["Refresh"] == "3"
+    assert receipt_of(waiting) in await answer.text()
+    parked = await browser.get(f"/portal/receipt/{receipt_of(desk.ids['parked'])}")
+    assert "Refresh" not in parked.headers
+    assert "A person at the desk will look at it" in await parked.text()
+
+
+async def test_receipts_that_are_none_or_were_never_given_are_not_found(client):
+    browser = await client()
+    for bad in ("R-1", receipt_of(1), "x" * 500, "%00"):
+        assert (await browser.get(f"/portal/receipt/{bad}")).status == 404
