@@ -19,7 +19,7 @@ SKIPPED = (".sock", ".owner", "-wal", "-shm", "-journal")
 
 
 def backup(folder: Path, *, common: Common = DEFAULT) -> int:
-    """Copy store, large files, keys, configuration and rules into a new folder, while the hub runs.
+    """Copy the store while the hub runs, with large files, keys, configuration and rules, into a new folder.
 
     trunkline backup /backup/trunkline-2026-11-21
 

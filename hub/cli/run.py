@@ -9,8 +9,13 @@ from hub.cli.common import AWAY, CONFIG, CommandError
 from hub.cli.output import complain
 
 
-def build(version: str) -> App:
-    """The whole command line; no command is loaded yet."""
+def build(version: str, argv: Sequence[str] = ()) -> App:
+    """The whole command line; no command is loaded yet.
+
+    The one that `argv` names gets no help from the table: cyclopts then loads it and shows its docstring, examples and
+    all.
+    """
+    words = [word for word in argv if not word.startswith("-")]
     app = App(
         name="trunkline",
         help=HELP,
@@ -23,14 +28,16 @@ def build(version: str) -> App:
     for group in groups.values():
         app.command(group)
     for parent, name, where, text in COMMANDS:
-        groups.get(parent, app).command(where, name=name, help=text, help_format="plaintext")
+        named = [word for word in (parent, name) if word]
+        line = {} if words[: len(named)] == named else {"help": text}
+        groups.get(parent, app).command(where, name=name, help_format="plaintext", **line)
     return app
 
 
 def run(argv: Sequence[str], version: str) -> int:
     """Wrong usage ends the process with 2, which is cyclopts' own way."""
     try:
-        return int(build(version)(list(argv)) or 0)
+        return int(build(version, argv)(list(argv)) or 0)
     except CommandError as error:
         complain(str(error))
         return error.code

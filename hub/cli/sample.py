@@ -49,7 +49,7 @@ class Became(Struct, kw_only=True):
 
 
 def sample(*, common: Common = DEFAULT) -> int:
-    """Send sample traffic to the running hub and show what became of it.
+    """Send sample traffic and show what became of it.
 
     trunkline sample
 
