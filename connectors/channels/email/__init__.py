@@ -94,7 +94,7 @@ class Email:
         """Send it; without a server it is caught."""
         return await send(step, attempt, self.settings)
 
-    async def find(self, step: Step, attempt: Attempt) -> Sequence[Done]:  # noqa: ARG002  nothing to look at
+    async def find(self, step: Step, attempt: Attempt) -> Sequence[Done]:
         """Nothing can be asked."""
         return ()
 
