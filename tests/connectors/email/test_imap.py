@@ -290,11 +290,13 @@ async def test_server_that_is_not_there_is_tried_again(unused_tcp_port: int):
 
 
 async def test_server_that_never_greets_is_given_up_after_the_phase_limit():
-    async def silent(_reader, _writer) -> None:
-        await asyncio.sleep(30)
+    async def silent(reader, writer) -> None:
+        await reader.read()  # until the client has gone
+        writer.close()
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     settings = imap_settings(server.sockets[0].getsockname()[1], "ann", timeouts=Timeouts(connect=0.2))
     with pytest.raises(Retry, match="in time"):
         await read_mailbox(Journal(), settings)
     server.close()
+    await asyncio.sleep(0.05)  # the server's side closes
