@@ -72,6 +72,7 @@ async def _view(request: web.Request, *, status: int = 200, draft: str = "", wro
     if view is None:
         raise web.HTTPNotFound(text=GONE)
     to_message = optional_number(request.query.get("to"))
+    people = await hub.store.read(agents.list_agents)
     return await page(
         request,
         "query.html",
@@ -82,7 +83,8 @@ async def _view(request: web.Request, *, status: int = 200, draft: str = "", wro
         draft=draft,
         wrong=wrong,
         teams=await hub.store.read(agents.list_teams),
-        people=await hub.store.read(agents.list_agents),
+        people=people,
+        names={each.login: each.name for each in people},
         states=STATES,
     )
 
@@ -178,7 +180,8 @@ async def _journey(request: web.Request) -> web.StreamResponse:
     journey = await store.read(views.show_user, user, optional_number(request.query.get("before")))
     if journey is None:
         return problem_page(request, 404, "There is no such user.")
-    return await page(request, "journey.html", journey=journey, open=_open(journey.queries))
+    names = {each.login: each.name for each in await store.read(agents.list_agents)}
+    return await page(request, "journey.html", journey=journey, open=_open(journey.queries), names=names)
 
 
 def _open(rows: tuple[QueryRow, ...]) -> int:

@@ -2,8 +2,10 @@
 
 import mimetypes
 import re
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -126,9 +128,10 @@ def parts(message: MessageView) -> list[tuple[str, str]]:
     return [(kind, piece.strip("\r\n")) for kind, piece in pieces if piece.strip()]
 
 
-def writer(author: str) -> str:
-    """`agent:ada` → "ada"; "" is the desk itself."""
-    return author.removeprefix("agent:") or "The desk"
+def writer(author: str, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """`agent:ada` → "Ada Kern", or the login where there is no such agent; "" is the desk itself."""
+    login = author.removeprefix("agent:")
+    return names.get(login, login) if login != author else author or "The desk"
 
 
 def words(name: str) -> str:

@@ -151,12 +151,12 @@ class Sample:
                 )
             )
         self._message(
-            conn, vpn, ann, direction="out", author="agent:amir", delivery="delivered", subject="Re: VPN drops",
+            conn, vpn, ann, direction="out", author="agent:agent", delivery="delivered", subject="Re: VPN drops",
             text="Good morning Ann,\n\nthank you. We see it too and are rolling the gateway back now; I will write "
             "again by nine.\n\nAmir",
         )  # fmt: skip
         self._message(
-            conn, vpn, ann, kind="note", direction="out", author="agent:amir",
+            conn, vpn, ann, kind="note", direction="out", author="agent:agent",
             text="Gateway 2 was updated at 02:10, change C-4471.",
         )  # fmt: skip
         reply = (
@@ -168,7 +168,7 @@ class Sample:
             folds=msgspec.json.encode([Fold(start=quote, end=len(reply), kind="quote")]).decode(),
         )  # fmt: skip
         self._event(conn, vpn, "query.opened", "rules", {"channel": "email", "instance": "support-mail"})
-        self._event(conn, vpn, "query.assigned", "agent:amir", {"assignee": "Amir"})
+        self._event(conn, vpn, "query.assigned", "agent:agent", {"assignee": "Amir"})
 
     def _event(self, conn: Connection, query: Any, kind: str, actor: str, body: Any) -> None:
         self.add(

@@ -55,6 +55,7 @@ async def test_a_query_shows_messages_quotes_folded_assurance_and_recipient(clie
     assert "<summary>Signature</summary>" in text
     assert "Goes to <strong>ann@acme.test</strong>" in text
     assert "Gateway 2 was updated" in text
+    assert "Note by Amir" in text
     assert "recipient_unknown" in text
 
 

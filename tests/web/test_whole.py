@@ -87,7 +87,7 @@ async def test_a_form_becomes_a_query_and_its_answer_a_caught_mail(chromium, hub
     await page.locator("details", has_text="Write a note").locator("summary").click()
     await page.fill("#note", "Ask Bob about the gateway.")
     await page.get_by_role("button", name="Keep note").click()
-    await page.get_by_text("Note by admin").wait_for()
+    await page.get_by_text("Note by Administrator").wait_for()
     await page.select_option("#set-state", "pending")
     await page.select_option("#set-team", "network")
     await page.get_by_role("button", name="Save").click()
