@@ -5,6 +5,8 @@ import sys
 from importlib import import_module
 
 COMMANDS = {
+    "faults": ("bench.faults.campaign", "kill -9 everywhere, and what is left afterwards"),
+    "hostile-mail": ("bench.hostile_mail", "acknowledgement latency while hostile mails arrive"),
     "drivers": ("bench.drivers", "psycopg against asyncpg for the journal"),
     "parse-corpus": ("bench.parse_corpus", "agreement of the mail parser with the shared corpora"),
 }

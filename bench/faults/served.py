@@ -1,0 +1,106 @@
+"""A real `trunkline serve` in a process of its own, killed and begun anew.
+
+Loading the code takes ten times as long as a start, so a fork server loads it once; every process that it forks runs
+the command from its first line on, with nothing open and nothing started. `fresh=True` starts a new interpreter.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+PRELOAD = ["bench.faults.preload"]
+ROOT = Path(__file__).parents[2]
+START_LIMIT = 60.0
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(PRELOAD)
+
+
+class Died(Exception):
+    """The hub ended before it served."""
+
+
+def _serve(config: str, environ: dict[str, str], log: str) -> None:
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.environ.update(environ)
+    from hub.cli import main  # noqa: PLC0415  # after the environment is set
+
+    sys.exit(main(["serve", "--config", config, "--json"]))
+
+
+class Served:
+    """At most one process at a time over one configuration."""
+
+    def __init__(self, config: Path, port: int) -> None:
+        self.config, self.port, self.log = config, port, config.with_name("serve.log")
+        self._forked: ForkServerProcess | None = None
+        self._run: subprocess.Popen[bytes] | None = None
+
+    def start(self, environ: dict[str, str] | None = None, *, fresh: bool = False) -> None:
+        assert self.exitcode is not None or (self._forked is None and self._run is None)
+        self._forked = self._run = None
+        if fresh:
+            with self.log.open("ab") as log:
+                command = [sys.executable, "-m", "hub", "serve", "--config", str(self.config), "--json"]
+                self._run = subprocess.Popen(
+                    command, cwd=ROOT, env={**os.environ, **(environ or {})}, stdout=log, stderr=log
+                )
+        else:
+            self._forked = _context.Process(target=_serve, args=(str(self.config), environ or {}, str(self.log)))
+            self._forked.start()
+
+    @property
+    def pid(self) -> int:
+        process = self._run or self._forked
+        assert process is not None
+        assert process.pid is not None
+        return process.pid
+
+    @property
+    def exitcode(self) -> int | None:
+        """None while it runs; negative: the signal that ended it."""
+        if self._run is not None:
+            return self._run.poll()
+        return self._forked.exitcode if self._forked is not None else None
+
+    async def ready(self) -> None:
+        """Until it takes connections. Raises Died."""
+        deadline = time.monotonic() + START_LIMIT
+        while time.monotonic() < deadline:
+            if self.exitcode is not None:
+                raise Died(f"exit code {self.exitcode}\n{self.tail()}")
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except OSError:
+                await asyncio.sleep(0.01)
+            else:
+                writer.close()
+                return
+        raise Died(f"not ready within {START_LIMIT:g} s\n{self.tail()}")
+
+    def signal(self, number: int) -> None:
+        if self.exitcode is None:
+            os.kill(self.pid, number)
+
+    async def ended(self, within: float) -> int | None:
+        """The exit code, None if it still runs then."""
+        deadline = time.monotonic() + within
+        while self.exitcode is None and time.monotonic() < deadline:  # noqa: ASYNC110  # a process has no event
+            await asyncio.sleep(0.005)
+        return self.exitcode
+
+    async def kill(self) -> None:
+        """SIGKILL: nothing is flushed."""
+        self.signal(signal.SIGKILL)
+        await self.ended(10)
+
+    def tail(self) -> str:
+        return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
