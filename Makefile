@@ -57,7 +57,7 @@ clean: ## forget the environment and the stamps; data under var/ stays
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Installing python3-venv"; $(APT) update -q && $(APT) install -y -q python3-venv; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Installing $(notdir $(PYTHON))-venv"; $(APT) update -q && $(APT) install -y -q $(notdir $(PYTHON))-venv; }
 	$(PYTHON) -m venv $(VENV)
 
 $(STAMPS)/run: requirements.lock requirements-build.lock pyproject.toml | $(VENV)/pyvenv.cfg

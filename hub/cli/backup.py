@@ -30,18 +30,19 @@ def backup(folder: Path, *, common: Common = DEFAULT) -> int:
     folder
         Must not exist yet, or be empty.
     """
-    where, config = place(common), path_of(common)
+    where, config = place(common), path_of(common).resolve()
+    base = config.parent
     if folder.exists() and any(folder.iterdir()):
         raise CommandError(f"{folder} is not empty: a backup gets a folder of its own")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         with err.status("Copying the database") as status:
-            _database(where, folder)  # before the files: each of its rows then finds its file
-            for file in _files(where.data):
+            database = _database(where, folder, base)  # before the files: each of its rows then finds its file
+            for file in _files(where.data, database):
                 status.update(visible(f"Copying {file.name}"))
-                _copy(file, folder / "var" / file.relative_to(where.data))
+                _copy(file, _inside(folder, file, base))
             for file in (config, where.rules):
-                _copy(file, folder / file.name)
+                _copy(file, _inside(folder, file, base))
     except OSError as error:
         raise CommandError(f"the backup is not whole: {error}") from error
     total = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -52,16 +53,22 @@ def backup(folder: Path, *, common: Common = DEFAULT) -> int:
     return WELL
 
 
-def _database(where: Place, folder: Path) -> None:
+def _inside(folder: Path, file: Path, base: Path) -> Path:
+    """Where a file goes: at its place beside the configuration, so that a backup is a folder to serve from."""
+    return folder / (file.relative_to(base) if file.is_relative_to(base) else file.name)
+
+
+def _database(where: Place, folder: Path, base: Path) -> Path | None:
+    """Copy it; returns the SQLite file, None where it is none."""
     url = make_url(where.store)
     if url.drivername != "sqlite":
         _dump(where.store, folder / "trunkline.dump")
-        return
+        return None
     path = Path(str(url.database))
     if not path.is_file():
         raise CommandError(f"there is no store at {path} yet")
-    target = folder / "var" / "trunkline.db"
-    target.parent.mkdir(exist_ok=True)
+    target = _inside(folder, path, base)
+    target.parent.mkdir(parents=True, exist_ok=True)
     # One step, because a copy in pieces begins again with each write of the hub; readers don't hold it up.
     source, copy = sqlite3.connect(f"file:{path}?mode=ro", uri=True), sqlite3.connect(target)
     try:
@@ -75,6 +82,7 @@ def _database(where: Place, folder: Path) -> None:
     if wrong:
         raise CommandError(f"the copy is damaged: {wrong[0]}; is the original? see trunkline doctor")
     _sync(target)
+    return path
 
 
 def _dump(store: str, target: Path) -> None:
@@ -92,9 +100,9 @@ def _dump(store: str, target: Path) -> None:
     _sync(target)
 
 
-def _files(data: Path) -> Iterator[Path]:
+def _files(data: Path, database: Path | None) -> Iterator[Path]:
     for file in sorted(data.rglob("*")):
-        if file.is_file() and not file.name.endswith(SKIPPED) and file != data / "trunkline.db":
+        if file.is_file() and not file.name.endswith(SKIPPED) and file != database:
             yield file
 
 

@@ -1,6 +1,7 @@
 """Every command against a hub that a real `trunkline serve` runs."""
 
 import json
+import signal
 import sqlite3
 import stat
 from pathlib import Path
@@ -145,6 +146,15 @@ def test_a_backup_of_a_running_hub_is_whole(served: Desk):
         assert (copy / name).read_bytes() == (served.folder / name).read_bytes()
 
 
+def test_a_backup_is_a_folder_to_work_from(served: Desk):
+    assert served.run("backup", "restored").returncode == 0
+    restored = [served.folder / "restored" / "plugins.toml", "query", "list", "--state", "any"]
+    listed = served.json(*(str(word) for word in (*restored[1:], "--config", restored[0])))
+    assert {each["reference"] for each in served.sample} <= {row["reference"] for row in listed}
+    examined = json.loads(served.run("doctor", "--json", "--config", str(restored[0])).stdout)
+    assert [one for one in examined if not one["ok"] and "lies on" not in one["what"]] == []
+
+
 def test_a_backup_never_mixes_with_another(served: Desk):
     (served.folder / "used").mkdir()
     (served.folder / "used" / "x").write_text("")
@@ -169,17 +179,37 @@ def test_changes_go_to_the_store_itself_when_nobody_serves_it(desk: Desk):
     assert desk.json("query", "show", reference)["query"]["state"] == "closed"
 
 
-def test_a_bad_configuration_at_reload_changes_nothing_and_shows(desk: Desk):
+def test_bad_files_at_reload_change_nothing_and_show_as_alarms(desk: Desk):
     desk.serve()
-    good = (desk.folder / "rules.toml").read_text()
-    (desk.folder / "rules.toml").write_text(good + '\n[[rule]]\nname = "x"\nfrob = 1\n')
+    for name, wrong in (("rules.toml", '\n[[rule]]\nname = "x"\nfrob = 1\n'), ("plugins.toml", "\n[frobs]\n")):
+        with (desk.folder / name).open("a") as file:
+            file.write(wrong)
     assert desk.process
-    desk.process.send_signal(1)
+    desk.process.send_signal(signal.SIGHUP)
     assert "frob" in desk.until("rules.refused")
-    assert desk.run("sample").returncode == 0
+    assert "frobs: unknown table" in desk.until("configuration.refused")
+    assert desk.process.poll() is None
     assert desk.stop() == 0
     with sqlite3.connect(desk.folder / "var" / "trunkline.db") as database:
-        assert database.execute("SELECT count(*) FROM alarms WHERE cleared_at IS NULL").fetchone() == (1,)
+        alarms = {row[0] for row in database.execute("SELECT key FROM alarms WHERE cleared_at IS NULL")}
+    database.close()
+    assert alarms == {"rules", "configuration"}
+
+
+def test_good_files_at_reload_clear_the_alarms(desk: Desk):
+    rules = desk.folder / "rules.toml"
+    good = rules.read_text()
+    desk.serve()
+    assert desk.process
+    rules.write_text("frob")
+    desk.process.send_signal(signal.SIGHUP)
+    desk.until("rules.refused")
+    rules.write_text(good)
+    desk.process.send_signal(signal.SIGHUP)
+    desk.until("rules.reloaded")
+    assert desk.stop() == 0
+    with sqlite3.connect(desk.folder / "var" / "trunkline.db") as database:
+        assert database.execute("SELECT count(*) FROM alarms WHERE cleared_at IS NULL").fetchone() == (0,)
     database.close()
 
 
