@@ -26,8 +26,8 @@ class View(Protocol):
     def words(self, field: str) -> AbstractSet[str]:
         """Those of the rule set's words and phrases that stand in the text."""
 
-    def patterns(self, field: str) -> AbstractSet[str]:
-        """Those of the rule set's patterns that match the text."""
+    def matches(self, field: str, pattern: str) -> bool:
+        """Whether one of the rule set's patterns matches the text."""
 
 
 def _compare(mode: Mode, wanted: frozenset[str], found: AbstractSet[str]) -> bool:
@@ -36,7 +36,7 @@ def _compare(mode: Mode, wanted: frozenset[str], found: AbstractSet[str]) -> boo
     return wanted <= found if mode == "all" else wanted.isdisjoint(found)
 
 
-class Words(Struct, frozen=True):
+class Words(Struct, frozen=True, gc=False):
     """Whole words and phrases in a text, folded."""
 
     field: str
@@ -48,7 +48,7 @@ class Words(Struct, frozen=True):
         return view.value(self.field) is not None and _compare(self.mode, self.words, view.words(self.field))
 
 
-class Matches(Struct, frozen=True):
+class Matches(Struct, frozen=True, gc=False):
     """An RE2 pattern, found anywhere in the text unless it is anchored."""
 
     field: str
@@ -56,10 +56,10 @@ class Matches(Struct, frozen=True):
 
     def holds(self, view: View) -> bool:
         """Asked of the NFKC form, case as it is."""
-        return view.value(self.field) is not None and self.pattern in view.patterns(self.field)
+        return view.value(self.field) is not None and view.matches(self.field, self.pattern)
 
 
-class Names(Struct, frozen=True):
+class Names(Struct, frozen=True, gc=False):
     """Whole values: the one value of a field, or its several ones; folded."""
 
     field: str
@@ -72,7 +72,7 @@ class Names(Struct, frozen=True):
         return found is not None and _compare("any" if self.mode == "is" else self.mode, self.names, found)
 
 
-class Flag(Struct, frozen=True):
+class Flag(Struct, frozen=True, gc=False):
     """Yes or no."""
 
     field: str
@@ -83,7 +83,7 @@ class Flag(Struct, frozen=True):
         return view.value(self.field) is self.wanted
 
 
-class Range(Struct, frozen=True):
+class Range(Struct, frozen=True, gc=False):
     """A number within limits, both included."""
 
     field: str
@@ -98,7 +98,7 @@ class Range(Struct, frozen=True):
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
 
-class Missing(Struct, frozen=True):
+class Missing(Struct, frozen=True, gc=False):
     """The fact is not known, not said or empty."""
 
     field: str
@@ -108,7 +108,7 @@ class Missing(Struct, frozen=True):
         return view.value(self.field) is None
 
 
-class Not(Struct, frozen=True):
+class Not(Struct, frozen=True, gc=False):
     """Denies the whole of what stands in it: true also where a value is missing."""
 
     part: "All"
@@ -118,7 +118,7 @@ class Not(Struct, frozen=True):
         return not self.part.holds(view)
 
 
-class All(Struct, frozen=True):
+class All(Struct, frozen=True, gc=False):
     """Every part holds: a table of conditions."""
 
     parts: tuple["Node", ...]
@@ -131,7 +131,7 @@ class All(Struct, frozen=True):
         return True
 
 
-class Any(Struct, frozen=True):
+class Any(Struct, frozen=True, gc=False):
     """At least one part holds."""
 
     parts: tuple[All, ...]
@@ -150,8 +150,19 @@ Node = Leaf | Not | All | Any
 
 def leaves(node: Node) -> list[Leaf]:
     """All questions in a tree, in the order of the file."""
-    if isinstance(node, Not):
-        return leaves(node.part)
-    if isinstance(node, All | Any):
-        return [leaf for part in node.parts for leaf in leaves(part)]
-    return [node]
+    found: list[Leaf] = []
+    _collect(node, found)
+    return found
+
+
+def _collect(node: Node, found: list[Leaf]) -> None:
+    if isinstance(node, All):
+        for part in node.parts:
+            _collect(part, found)
+    elif isinstance(node, Not):
+        _collect(node.part, found)
+    elif isinstance(node, Any):
+        for branch in node.parts:
+            _collect(branch, found)
+    else:
+        found.append(node)

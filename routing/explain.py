@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from routing.conditions import All, Any, Flag, Leaf, Matches, Missing, Names, Node, Not, Range, Words
 from routing.decide import decide
-from routing.index import MessageView
 from routing.model import Decision, Facts, Rule, RuleSet
+from routing.view import MessageView
 
 SHOWN = 120
 """Characters of an input that are shown."""
@@ -63,7 +63,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
 def explain(rules: RuleSet, facts: Facts, only: str = "") -> Explanation:
     """All rules in the file's order, or the one that `only` names."""
-    decision, view = decide(rules, facts), MessageView(rules.index, facts)
+    decision, view = decide(rules, facts), MessageView(rules.index.lexicon, facts)
     matched, stopper, traces = set(decision.rules), "", []
     for rule in rules.rules:
         if not only or rule.name == only:

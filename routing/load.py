@@ -5,11 +5,11 @@ A file is taken whole or not at all: what is taken has run its own examples, and
 
 import hashlib
 import re
-import tomllib
 from collections.abc import Iterator
 from typing import Any
 
 import re2
+import tomli
 
 from plugins import BadConfig, Problem
 from routing.actions import NAMED, SETS, read_sets
@@ -33,10 +33,9 @@ NEEDED = ("type", "impact", "urgency", "target")
 _TABLES = ("rule", "example", "default", "matrix")
 _RULE_KEYS = ("name", "note", "when", "set", "stop")
 PARTS = 100
-"""Of a dotted key: tomllib needs time that grows with their square."""
+"""Of a dotted key: tomli needs time that grows with their square."""
 
 _DOTTED = re.compile(r"(?:\.\s*+[\w\"'-]++\s*+)++")
-_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 
 def load_rules(text: bytes | str, file: str = "rules.toml") -> RuleSet:
@@ -65,11 +64,10 @@ def _parse(source: str, file: str) -> dict[str, Any]:
         line = source.count("\n", 0, long.start()) + 1
         raise _refused(f"{file}:{line}", f"a key has more than {PARTS} parts", "write it flatter")
     try:
-        return tomllib.loads(source)
-    except tomllib.TOMLDecodeError as error:
-        said = _LINE.search(str(error))
-        place = said[1] if said else str(source.count("\n") + 1)
-        raise _refused(f"{file}:{place}", f"is not TOML: {error}", "" if said else "is the file whole?") from None
+        return tomli.loads(source)
+    except tomli.TOMLDecodeError as error:
+        cut = error.pos >= len(source.rstrip())
+        raise _refused(f"{file}:{error.lineno}", f"is not TOML: {error}", "is the file whole?" if cut else "") from None
     except RecursionError:
         raise _refused(file, "lists or tables stand too deep in each other", "write them flatter") from None
 

@@ -120,7 +120,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     engine: int
 
 
-class Rule(Struct, frozen=True, kw_only=True):
+class Rule(Struct, frozen=True, kw_only=True, gc=False):
     """One `[[rule]]`."""
 
     name: str
@@ -131,9 +131,16 @@ class Rule(Struct, frozen=True, kw_only=True):
     note: str = ""
     line: int = 0
     """Of its header in the file; 0 if not known."""
+    marks: Mapping[str, str] = {}
+    """What it adds to `Decision.set_by`: made by `__post_init__`, so that deciding need not."""
+
+    def __post_init__(self) -> None:
+        """Field and tag → this rule's name."""
+        marks = dict.fromkeys([*self.sets, *(f"tags.{tag}" for tag in self.tags)], self.name)
+        msgspec.structs.force_setattr(self, "marks", marks)
 
 
-class Mention(Struct, frozen=True, kw_only=True):
+class Mention(Struct, frozen=True, kw_only=True, gc=False):
     """A name of something outside the file, which the hub checks: does this team, target, service, … exist?"""
 
     kind: str

@@ -9,7 +9,7 @@ import re2
 from routing.conditions import All, Flag, Matches, Missing, Mode, Names, Node, Not, Range, Words
 from routing.conditions import Any as AnyOf
 from routing.fields import FIELDS, NAMESPACES, OPERATORS, SHORT, Field, field_of, paths
-from routing.index import re2_options
+from routing.finders import PATTERN_MEM, re2_options
 from routing.model import Report
 from routing.text import fold, plain
 
@@ -18,9 +18,6 @@ DEPTH = 32
 
 LONGEST = 1000
 """Characters of a word, phrase or name; a pattern may have ten times as many."""
-
-PATTERN_MEM = 1 << 20
-"""Bytes of one compiled pattern; a larger one (nested counts) would slow down every message."""
 
 _ODD = "\n\x01\U0010fffd\n"
 """What nobody's pattern is about: one that finds it, and the empty text, finds everything."""

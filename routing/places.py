@@ -1,4 +1,4 @@
-"""Where things stand in a rules file: tomllib gives values without lines, and an administrator needs the line."""
+"""Where things stand in a rules file: TOML parsers give values without lines, and an administrator needs the line."""
 
 import re
 from bisect import bisect_right

@@ -6,11 +6,12 @@ judged, so that "Straße" finds "STRASSE", and half-width kana find full-width o
 
 import re
 import unicodedata
-from functools import lru_cache
 
 _FOLDED_AWAY = {0xAD: None, 0x200B: None, 0x2060: None, 0xFEFF: None, 0x2019: "'"}
 """Soft hyphen, zero-width space, word joiner, BOM: seen by nobody, put inside words by editors. The curly apostrophe
 is what phones type."""
+
+_HIDDEN = tuple(map(chr, _FOLDED_AWAY))
 
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai and Lao, Myanmar, Khmer
@@ -31,25 +32,44 @@ def fold(text: str) -> str:
 
     A phrase therefore matches across a line break. Offsets in the result are not offsets in `text`.
     """
-    if not text.isascii():
-        folded = plain(text).translate(_FOLDED_AWAY).casefold()
-        return " ".join(unicodedata.normalize("NFKC", folded).split())
-    return " ".join(text.lower().split())
+    if text.isascii():
+        return " ".join(text.lower().split())
+    return forms(text)[1]
 
 
-@lru_cache(maxsize=4096)
-def joins(char: str) -> bool:
-    """Whether a word goes on through this character: letters, digits and marks of scripts that use spaces."""
-    if char < "\u0300":
-        return char.isalnum()
-    return (char.isalnum() or unicodedata.category(char)[0] == "M") and not _UNSPACED.match(char)
+def forms(text: str) -> tuple[str, str, str]:
+    """The `plain` form, the folded one, and where another literal may stand than in the folded one: "" is nowhere.
 
-
-def stands_whole(text: str, start: int, end: int) -> bool:
-    """Whether `text[start:end]` is not a piece of a longer word; both folded.
-
-    Each edge is asked on its own: "vpn" stands whole in "私のvpnが", "接続" in "再接続", but "port" not in "report".
+    Folding hides a literal that a pattern sees where it takes characters out (soft hyphens), or where the small letter
+    has a composed form with its accent and the capital has none (J and caron).
     """
-    if start > 0 and joins(text[start - 1]) and joins(text[start]):
-        return False
-    return not (end < len(text) and joins(text[end]) and joins(text[end - 1]))
+    if text.isascii():
+        return text, " ".join(text.lower().split()), ""
+    seen = plain(text)
+    cased = seen.casefold()
+    shown = cased
+    # `in` is one memchr for each; translate() asks a dict for every character
+    if any(char in cased for char in _HIDDEN):
+        shown = cased.translate(_FOLDED_AWAY)
+    shown = unicodedata.normalize("NFKC", shown)
+    return seen, " ".join(shown.split()), "" if shown == cased else cased
+
+
+class _Joins(dict[str, bool]):
+    """Whether a word goes on through a character: letters, digits and marks of scripts that use spaces.
+
+    A dict, because it is asked twice for every word that is found, and there are no more characters than Unicode has.
+    """
+
+    def __missing__(self, char: str) -> bool:
+        if char < "\u0300":
+            known = char.isalnum()
+        else:
+            known = (char.isalnum() or unicodedata.category(char)[0] == "M") and not _UNSPACED.match(char)
+        self[char] = known
+        return known
+
+
+JOINS = _Joins()
+"""Each edge of a word is asked on its own, with its neighbour outside: "vpn" stands whole in "私のvpnが", "接続" in
+"再接続", but "port" not in "report"."""
