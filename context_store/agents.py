@@ -11,7 +11,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, delete, insert, select, update
 
 from context_store.bulk import add_up
-from context_store.tables import agents, login_tries, sessions, team_members, teams
+from context_store.tables import agents, login_tries, sessions, teams
 from context_store.text import canonical
 
 Role = Literal["viewer", "agent", "manager", "admin"]
@@ -75,12 +75,6 @@ def find_agent(conn: Connection, login: str) -> tuple[Agent, str | None] | None:
     return (_agent(row), row.password) if row else None
 
 
-def get_agent(conn: Connection, agent_id: int) -> Agent | None:
-    """The agent, active or not."""
-    row = conn.execute(select(*_COLUMNS).where(agents.c.id == agent_id)).first()
-    return _agent(row) if row else None
-
-
 def list_agents(conn: Connection) -> list[Agent]:
     """Everyone, by login."""
     return [_agent(row) for row in conn.execute(select(*_COLUMNS).order_by(agents.c.login))]
@@ -107,12 +101,6 @@ def refresh_hash(conn: Connection, agent_id: int, old: str, new: str) -> None:
     conn.execute(update(agents).where(agents.c.id == agent_id, agents.c.password == old).values(password=new))
 
 
-def set_active(conn: Connection, agent_id: int, active: bool) -> None:
-    """An agent who is switched off is logged out at once."""
-    conn.execute(update(agents).where(agents.c.id == agent_id).values(active=active))
-    close_sessions(conn, agent_id)
-
-
 # ---- teams -------------------------------------------------------------------------------------------
 
 
@@ -120,26 +108,6 @@ def list_teams(conn: Connection) -> list[Team]:
     """All teams, by name."""
     rows = conn.execute(select(teams.c.id, teams.c.slug, teams.c.name).order_by(teams.c.name))
     return [Team(id=row.id, slug=row.slug, name=row.name) for row in rows]
-
-
-def put_teams(conn: Connection, names: Mapping[str, str], ids: Sequence[int]) -> None:
-    """Teams by slug as the configuration names them; `ids` are fresh, one per name.
-
-    None is ever removed: queries point to them by slug.
-    """
-    known = {team.slug: team for team in list_teams(conn)}
-    for (slug, name), fresh in zip(names.items(), ids, strict=True):
-        if slug not in known:
-            conn.execute(insert(teams).values(id=fresh, slug=slug, name=name))
-        elif known[slug].name != name:
-            conn.execute(update(teams).where(teams.c.slug == slug).values(name=name))
-
-
-def join_team(conn: Connection, team_id: int, agent_id: int) -> None:
-    """Safe to repeat."""
-    match = (team_members.c.team_id == team_id) & (team_members.c.agent_id == agent_id)
-    if not conn.execute(select(team_members.c.agent_id).where(match)).first():
-        conn.execute(insert(team_members).values(team_id=team_id, agent_id=agent_id))
 
 
 # ---- sessions ----------------------------------------------------------------------------------------

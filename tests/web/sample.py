@@ -8,7 +8,8 @@ from sqlalchemy import Connection, insert
 
 from context_store import Store
 from context_store import tables as t
-from context_store.agents import create_agent, put_teams, set_password
+from context_store.agents import create_agent, set_password
+from context_store.groups import sync_teams
 from context_store.references import reference_of
 from context_store.text import hash_key
 from hub.triage import stored
@@ -76,7 +77,7 @@ class Sample:
         return self.named
 
     def _agents(self, conn: Connection) -> None:
-        put_teams(conn, {"network": "Network", "desk": "First line"}, [self.ids.next(), self.ids.next()])
+        sync_teams(conn, {"network": "Network", "desk": "First line"}, self.ids.next)
         for login, name in (("viewer", "Vera"), ("agent", "Amir"), ("manager", "Mona"), ("admin", "Ada")):
             made = create_agent(conn, self.ids.next(), login, name, login, self.now)
             set_password(conn, made.id, self.hash)

@@ -107,10 +107,12 @@ async def test_a_session_in_use_ends_after_twelve_hours_all_the_same(client, des
 
 
 async def test_switching_an_agent_off_ends_the_session_and_the_login(client, desk):
-    from context_store.agents import set_active
+    from sqlalchemy import update
+
+    from context_store import tables as t
 
     browser = await client("agent")
-    await desk.store.write(set_active, desk.ids["agent"], False)
+    await desk.store.write(lambda conn: conn.execute(update(t.agents).values(active=False)) and None)
     assert (await browser.get("/console/queries", **NO_REDIRECT)).status == 303
     assert (await log_in(browser)).status == 401
 
