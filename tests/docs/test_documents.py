@@ -116,3 +116,14 @@ def test_no_committed_file_names_a_path_of_this_machine():
 def test_the_makefile_explains_every_target():
     lines = (ROOT / "Makefile").read_text().splitlines()
     assert [line for line in lines if re.match(r"^[a-z]+:", line) and "## " not in line] == []
+
+
+def test_every_dependency_is_locked():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    names = {
+        "requirements.lock": project["project"]["dependencies"],
+        "requirements-dev.lock": project["dependency-groups"]["dev"],
+    }
+    for file, wanted in names.items():
+        pinned = set(re.findall(r"^([a-z0-9-]+)(?:\[[a-z,]+\])?==", (ROOT / file).read_text(), re.MULTILINE))
+        assert {re.split(r"[\[<>=;, ]", each.lower())[0] for each in wanted} - pinned == set(), "run: make lock"
