@@ -163,7 +163,7 @@ async def test_an_agent_logs_in_and_works_by_keyboard_alone(chromium, desk):
     await page.keyboard.type("On it.")
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
-    await page.wait_for_url(f"{desk.url}/console/queries/{desk.ids['vpn']['reference']}#newest", timeout=5000)
+    await page.wait_for_url(f"{desk.url}/console/queries/{desk.ids['vpn']['reference']}#newest")
     assert desk.operations.calls == [("reply", "agent", desk.ids["vpn"]["reference"], "On it.", None)]
     assert watched.complaints == []
 
