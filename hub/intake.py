@@ -92,8 +92,9 @@ class Intake:
             return UNAUTHENTIC
         if not self._fabric.allow(f"peer:{instance.id}:{peer}", self._limits.peer_per_minute, 60):
             return _later(429, 60)
+        deadline = asyncio.get_running_loop().time() + DEADLINE
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout_at(deadline):
                 envelope = await _verified(instance, request)
                 if isinstance(envelope, Reply):
                     return envelope
@@ -107,22 +108,22 @@ class Intake:
         except (Busy, StaleKeys, TimeoutError, CommitUnknown, StoreAway, StoreBroken) as error:
             log.warning("webhook.later", instance=instance.id, why=type(error).__name__, detail=str(error))
             return _later(503, getattr(error, "after", None) or 5)
-        except Exception as error:  # a bug in verify: the source keeps the message and comes again
+        except (Exception, SystemExit) as error:  # a bug in verify: the source keeps the message and comes again
             log.exception("webhook.verify_failed", instance=instance.id)
             instance.failed(error)
             return _later(503, 30)
         instance.answered(message=True)
         crashpoint("in.before_ack")
-        return await self._respond(instance, envelope, received)
+        return await self._respond(instance, envelope, received, deadline)
 
-    async def _respond(self, instance: Instance, envelope: Envelope, received: Received) -> Reply:
+    async def _respond(self, instance: Instance, envelope: Envelope, received: Received, deadline: float) -> Reply:
         accepted: Reply = instance.connector.accepted
         if not instance.has("answering"):
             return accepted
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout_at(deadline):
                 reply: Reply = await instance.connector.respond(envelope, received, self._desk(instance))
-        except Exception as error:  # it is on disk: the plain acknowledgement is true
+        except (Exception, SystemExit) as error:  # it is on disk: the plain acknowledgement is true
             log.exception("webhook.respond_failed", instance=instance.id)
             instance.failed(error)
             return accepted
@@ -139,9 +140,10 @@ class Intake:
             if not wait or self.closing:
                 raise Busy(busy, after=5)
             await self._clock.sleep(0.5)
-        new = [_new(instance, envelope, self._store.ids.next()) for envelope in envelopes]
-        if any(envelope.size > INLINE for envelope in new):  # large bytes are files before their rows are
-            new = await asyncio.to_thread(lambda: [self._stowed(envelope) for envelope in new])
+        if any(len(envelope.raw) > INLINE for envelope in envelopes):  # large bytes are files before their rows are
+            new = await asyncio.to_thread(lambda: [self._stowed(self._new(instance, one)) for one in envelopes])
+        else:
+            new = [self._new(instance, envelope) for envelope in envelopes]
         cursors = [] if cursor is None else [NewCursor(instance, name, cursor)]
         if cursors and not protected("cursor"):
             await self._store.write(journal, [], cursors, self._store.node, to_millis(self._clock.now()))
@@ -155,6 +157,9 @@ class Intake:
             return [Received(id=envelope.id, fresh=True, receipt=receipt_of(envelope.id)) for envelope in new]
         rows = await asyncio.shield(waiting.done)
         return [Received(id=row.id, fresh=row.fresh, receipt=receipt_of(row.id)) for row in rows]
+
+    def _new(self, instance: str, envelope: Envelope) -> NewEnvelope:
+        return _new(instance, envelope, self._store.ids.next())
 
     def _stowed(self, envelope: NewEnvelope) -> NewEnvelope:
         if envelope.size <= INLINE or envelope.raw is None:
@@ -240,19 +245,22 @@ class Intake:
 
 
 def _bounded(key: str) -> str:
-    """A delivery key of any length; parse only needs it to be stable."""
-    return key if len(key) <= 1024 else hash_key(key).hex()
+    """A delivery key of any length and any characters; parse only needs it to be stable and its own."""
+    return key if len(key) <= 1024 and canonical(key) == key else hash_key(key).hex()
 
 
 def _new(instance: str, envelope: Envelope, number: int) -> NewEnvelope:
     """The journal's row: ids hashed, text canonical, so that both stores accept the same."""
+    facts = {canonical(name): canonical(value) for name, value in envelope.facts.items()}
     return NewEnvelope(
         id=number,
         instance=instance,
-        key_hash=hash_key(instance, envelope.key if protected("dedupe") else str(number)),
-        body_hash=envelope.fingerprint or sha256(envelope.raw).digest(),
+        key_hash=hash_key(instance, envelope.key),
+        body_hash=sha256(
+            (envelope.fingerprint or envelope.raw) if protected("dedupe") else str(number).encode()
+        ).digest(),
         lane=lane_of("in", instance, envelope.lane),
-        facts=canonical(msgspec.json.encode(Kept(key=_bounded(envelope.key), facts=envelope.facts)).decode()),
+        facts=msgspec.json.encode(Kept(key=_bounded(envelope.key), facts=facts)).decode(),
         raw=envelope.raw,
         raw_sha=None,
         size=len(envelope.raw),
