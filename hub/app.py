@@ -114,7 +114,7 @@ class Hub:
         )
         for port in self.ports.values():
             port.intake = self.intake
-        connectors = {i.id: i.connector for i in self.instances.values() if i.connector is not None and not i.is_target}
+        connectors = {i.id: i.connector for i in self.instances.values() if hasattr(i.connector, "parse")}
         self.parsers = Parsers(connectors, _recipe(config), config.parse)
         self.rules = Rules(store, config, self.clock)
         await self.rules.start()

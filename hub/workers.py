@@ -20,6 +20,7 @@ from msgspec import Struct
 from pebble import ProcessExpired, ProcessPool
 
 from context_store.pending import PendingEnvelope
+from context_store.text import canonical
 from context_store.times import from_millis
 from hub.config import ParseLimits
 from plugins import Envelope, Item, Skipped
@@ -94,7 +95,7 @@ def start_worker(recipe: Recipe) -> None:
     configured, _ = load_instances(
         recipe.tables, plugins, file=recipe.file, environ={}, base=Path(recipe.base), reveal=False
     )
-    _built.update({one.id: one.build() for one in configured if one.cls is not None and not one.target})
+    _built.update({one.id: one.build() for one in configured if one.cls is not None and hasattr(one.cls, "parse")})
     limit = recipe.memory_mb << 20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
@@ -149,7 +150,7 @@ class Parsers:
 
     def _isolated(self, envelope: PendingEnvelope) -> bool:
         connector = self._connectors.get(envelope.instance)
-        return connector is not None and connector.isolate
+        return connector is not None and bool(connector.isolate)
 
     async def _in_thread(self, envelopes: Sequence[PendingEnvelope]) -> list[Parsed]:
         if not envelopes:
@@ -170,7 +171,7 @@ class Parsers:
             )
         try:
             return Parsed(envelope, _decoder.decode(parse_one(connector, envelope_of(envelope))))
-        except Exception as error:  # noqa: BLE001  # whatever a parser raises parks its envelope
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a parser raises parks its envelope
             return _failed(envelope, error)
 
     async def _in_worker(self, envelope: PendingEnvelope) -> Parsed:
@@ -195,4 +196,4 @@ def _failed(envelope: PendingEnvelope, error: BaseException) -> Parsed:
 
 
 def _trace(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))[-4000:]
+    return canonical("".join(traceback.format_exception(error))[-4000:])  # it may quote what was sent
