@@ -9,14 +9,17 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, and_, exists, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, text, true, update
 
 from context_store import bulk
 from context_store import tables as t
 from context_store.crashpoints import crashpoint, protected
 
 OPEN = ("queued", "leased", "uncertain")
+UNKNOWN = "uncertain"
+"""Cause of parked work whose last try may have had its effect: released, it asks before it tries again."""
 
+_open: ColumnElement[bool] = text("outbox.state IN ('queued', 'leased', 'uncertain')")  # type: ignore[assignment] # a literal: partial indexes need it
 _o, _s = t.outbox.c, t.steps.c
 
 
@@ -70,11 +73,12 @@ def claim(
     conn: Connection, now: int, lease_until: int, limit: int, kinds: Collection[str] = (), held: Collection[str] = ()
 ) -> list[Work]:
     """Lease the first due row of up to `limit` lanes, leaving out the `held` destinations."""
-    earlier = t.outbox.alias()
-    first = ~exists().where(earlier.c.lane == _o.lane, earlier.c.id < _o.id, earlier.c.state.in_(OPEN))
+    earlier = t.outbox.alias("earlier")
+    open_too = text("earlier.state IN ('queued', 'leased', 'uncertain')")
+    first = ~exists().where(earlier.c.lane == _o.lane, earlier.c.id < _o.id, open_too)
     pick = (
         select(t.outbox)
-        .where(_o.state.in_(OPEN), _o.due_at <= now, first if protected("lane-out") else true())
+        .where(_open, _o.due_at <= now, first if protected("lane-out") else true())
         .where(or_(_o.lease_until.is_(None), _o.lease_until <= now))
         .order_by(_o.due_at)
         .limit(limit)
@@ -141,6 +145,12 @@ def finish_steps(conn: Connection, done: Sequence[tuple[int, int, str]], begun: 
     bulk.update(conn, t.steps, ("outbox_id", "n", "state", "begun_at"), rows, keys=2)
 
 
+def holds(conn: Connection, number: int, fence: int) -> bool:
+    """Is the row still leased under this fence? It stays so until the transaction ends."""
+    held = select(_o.id).where(_o.id == number, _o.fence == fence, _o.state == "leased").with_for_update()
+    return conn.scalar(held) is not None
+
+
 def settle(conn: Connection, settled: Sequence[Settled], now: int) -> set[int]:
     """Settle claims; returns the ids whose fence was still theirs."""
     if not settled:
@@ -160,8 +170,25 @@ def settle(conn: Connection, settled: Sequence[Settled], now: int) -> set[int]:
 
 
 def delivered(conn: Connection, rows: Sequence[tuple[int, str, str, bytes]]) -> None:
-    """(message, delivery, provider's key, hash of it): what the channel took over from us."""
-    bulk.update(conn, t.messages, ("id", "delivery", "key", "key_hash"), rows)
+    """(message, delivery, provider's key, hash of it): what the channel took over. A receipt may have been faster."""
+    bulk.update(conn, t.messages, ("id", "key", "key_hash"), [(number, key, digest) for number, _, key, digest in rows])
+    m = t.messages.c
+    for state in sorted({row[1] for row in rows}):
+        ids = [row[0] for row in rows if row[1] == state]
+        slower = update(t.messages).where(m.id.in_(ids), m.delivery.not_in(("delivered", "read")))
+        conn.execute(slower.values(delivery=state))
+
+
+def overtaken(conn: Connection, hashes: Collection[bytes]) -> list[tuple[int, bytes, str]]:
+    """(item, hash of the message's key, item as JSON): receipts that came before the key was known."""
+    i = t.items.c
+    found = select(i.id, i.waits_for, i.body).where(i.waits_for.in_(hashes), text("outcome = 'waiting'")).order_by(i.id)
+    return [(row.id, row.waits_for, row.body) for row in conn.execute(found)]
+
+
+def caught_up(conn: Connection, applied: Sequence[tuple[int, int]]) -> None:
+    """(item, message) of receipts that have found what they speak of."""
+    bulk.update(conn, t.items, ("id", "outcome", "reason", "message_id"), [(i, "recorded", "", m) for i, m in applied])
 
 
 def delivery_state(conn: Connection, rows: Sequence[tuple[int, str]]) -> None:
@@ -192,16 +219,16 @@ def renew(conn: Connection, held: Sequence[tuple[int, int]], lease_until: int) -
 
 def counts(conn: Connection) -> dict[str, int]:
     """Open and parked rows by state; done ones are not counted, they are history."""
-    states = (*OPEN, "parked")
-    rows = conn.execute(select(_o.state, func.count()).where(_o.state.in_(states)).group_by(_o.state))
-    return dict(rows.tuples().all())
+    found: dict[str, int] = {}
+    for condition in (_open, text("state = 'parked'")):
+        rows = conn.execute(select(_o.state, func.count()).where(condition).group_by(_o.state))
+        found.update(rows.tuples().all())
+    return found
 
 
 def next_due(conn: Connection) -> int | None:
     """When the next row comes due, for the sleep between claims."""
-    row = conn.execute(
-        select(_o.due_at).where(_o.state.in_(OPEN), _o.lease_until.is_(None)).order_by(_o.due_at).limit(1)
-    ).first()
+    row = conn.execute(select(_o.due_at).where(_open, _o.lease_until.is_(None)).order_by(_o.due_at).limit(1)).first()
     return row.due_at if row else None
 
 
@@ -211,7 +238,7 @@ def release(conn: Connection, ids: Sequence[int], now: int, horizon_at: int) -> 
         update(t.outbox)
         .where(_o.id.in_(ids), _o.state == "parked")
         .values(
-            state="queued",
+            state=case((_o.cause == UNKNOWN, "uncertain"), else_="queued"),
             cause=None,
             trace=None,
             due_at=now,
@@ -226,4 +253,4 @@ def release(conn: Connection, ids: Sequence[int], now: int, horizon_at: int) -> 
 
 def parked_ids(conn: Connection) -> list[int]:
     """Everything that waits for a person."""
-    return list(conn.scalars(select(_o.id).where(_o.state == "parked").order_by(_o.id)))
+    return list(conn.scalars(select(_o.id).where(text("state = 'parked'")).order_by(_o.id)))

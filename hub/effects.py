@@ -56,11 +56,18 @@ class Effects:
         self._clock = clock
         self._deadline = min(DEADLINE, lease * 20)
         self._doubtful: set[int] = set()
+        self._unknown: set[int] = set()
 
     def doubtful(self, outbox: int) -> bool:
         """Was a second try made without knowing of the first? Asked once, when the work is settled."""
         found = outbox in self._doubtful
         self._doubtful.discard(outbox)
+        return found
+
+    def unknown(self, outbox: int) -> bool:
+        """May an earlier try have had its effect, whatever became of this one? Asked once, when it is settled."""
+        found = outbox in self._unknown
+        self._unknown.discard(outbox)
         return found
 
     def lag(self, work: Work) -> float | None:
@@ -70,6 +77,8 @@ class Effects:
 
     async def have(self, work: Work, row: StepRow, came: str, made: Sequence[Result]) -> Result:
         """Perform the step, or learn that it was performed. Raises what the hub makes of the failure."""
+        if came != "queued":
+            self._unknown.add(work.id)
         instance = self._instances.get(work.destination)
         if instance is None or instance.connector is None:
             raise Retry("the destination is not running", after=60)
@@ -78,8 +87,11 @@ class Effects:
         if came != "queued" and protected("ask"):
             found = await self._ask(work, row, came, step, instance, attempt)
             if found is not None:
+                self._unknown.discard(work.id)
                 return found
-        return await self._perform(step, instance, attempt, work.id)
+        result = await self._perform(step, instance, attempt, work.id)
+        self._unknown.discard(work.id)
+        return result
 
     async def _ask(
         self, work: Work, row: StepRow, came: str, step: Step, instance: Instance, attempt: StepAttempt
@@ -90,24 +102,29 @@ class Effects:
             return None
         if row.find_lag is None:
             self._doubtful.add(work.id)
+            self._unknown.discard(work.id)
             return None
         if came == "leased":  # a worker died just now: what it made may not be findable yet
             raise Uncertain("its worker stopped while the effect was out")
         try:
             async with asyncio.timeout(self._deadline):
-                found: Sequence[Done] = await instance.connector.find(step, attempt)
-        except Exception as error:
+                found = [_whole(done) for done in await instance.connector.find(step, attempt)]
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            _ours(error)
             raise Uncertain(f"the far side could not be asked: {error}") from error
         if len(found) > 1:
             self._doubtful.add(work.id)
+        if not found:
+            self._unknown.discard(work.id)
         return Result(found[0], doubtful=len(found) > 1) if found else None
 
     async def _perform(self, step: Step, instance: Instance, attempt: StepAttempt, outbox: int) -> Result:
         crashpoint("out.before_send")
         try:
             async with asyncio.timeout(self._deadline):
-                done = await instance.connector.perform(step, attempt)
-        except Exception as error:
+                done = _whole(await instance.connector.perform(step, attempt))
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            _ours(error)
             raise verdict(attempt, error) from error
         if attempt.state == "lost":  # the author took no answer for a success
             raise Uncertain("the effect went out and no answer came")
@@ -123,6 +140,18 @@ class Effects:
             self._client, self._clock, key=row.key, number=work.attempts, ticket=ticket[1] if ticket else "",
             made=[result.done for result in made], blobs=egress.blob, tokens=egress.token,
         )  # fmt: skip
+
+
+def _whole(done: Any) -> Done:
+    """What a plugin returned, if it is what the contract says: constructors check nothing. Raises MsgspecError."""
+    return msgspec.json.decode(msgspec.json.encode(done), type=Done)
+
+
+def _ours(error: BaseException) -> None:
+    """Being cancelled by the hub goes on; a CancelledError that the plugin brought about is its own failure."""
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        raise error
 
 
 def _step(row: StepRow) -> Step:

@@ -16,10 +16,11 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from context_store import CommitUnknown, Store, StoreAway
+from context_store import CommitUnknown, Store, StoreAway, StoreBroken
 from context_store import outbox as rows
 from context_store.crashpoints import crashpoint
-from context_store.outbox import Settled, StepRow, Work
+from context_store.outbox import UNKNOWN, Settled, StepRow, Work
+from context_store.text import canonical
 from context_store.times import to_millis
 from hub.config import Delivery
 from hub.effects import Effects, Result
@@ -39,6 +40,7 @@ REST = 300.0
 AFTER_MOST = 86_400.0
 """A far side that asks for more patience than a day is asked again after a day."""
 
+_plans = msgspec.json.Decoder(list[Step])
 _works: msgspec.json.Decoder[Outgoing | TicketWork] = msgspec.json.Decoder(Outgoing | TicketWork)
 
 
@@ -70,8 +72,9 @@ class Outbox:
 
     async def run(self) -> None:
         """Claim and start work while there is room; store trouble is waited out."""
+        self._running.clear()
         async with asyncio.TaskGroup() as group:
-            beside = [group.create_task(self._settle_loop()), group.create_task(self._renew_loop())]
+            settling, renewing = group.create_task(self._settle_loop()), group.create_task(self._renew_loop())
             while not self.stopping:
                 try:
                     started = await self._start_some(group)
@@ -83,9 +86,9 @@ class Outbox:
                     await self.fabric.wait("outbox", self.config.poll)
             if self._running:
                 await asyncio.wait([task for _, task in self._running.values()])
-            for task in beside:
-                task.cancel()
-        await self._flush()
+            renewing.cancel()
+            self._settled.set()
+            await settling
 
     # ---- claim and plan --------------------------------------------------------------------------------
 
@@ -117,8 +120,10 @@ class Outbox:
             steps = planned.get(work.id, work.steps)
             if isinstance(steps, TrunklineError):
                 self._conclude(work, steps)
+            elif work.id in planned:  # whoever held it before has tried nothing
+                ready.append(msgspec.structs.replace(work, steps=steps, came="queued"))
             else:
-                ready.append(msgspec.structs.replace(work, steps=steps))
+                ready.append(work)
         fresh = [work for work in ready if work.id in planned]
         await self.store.write(_keep_plans, fresh, self._now())
         return ready
@@ -128,10 +133,11 @@ class Outbox:
         if instance is None or instance.connector is None:
             return Retry("the destination is not running", after=60)
         try:
-            steps: Sequence[Step] = instance.connector.plan(_works.decode(work.body))
+            plan = instance.connector.plan(_works.decode(work.body))
+            steps = _plans.decode(msgspec.json.encode(plan))  # constructors check nothing
         except TrunklineError as error:
             return error
-        except Exception as error:  # noqa: BLE001  # a plugin's bug parks its work, with the trace
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's bug parks its work, with the trace
             refused = Refuse("plan_failed", str(error))
             refused.__cause__ = error
             return refused
@@ -150,7 +156,11 @@ class Outbox:
                 await self._have_effects(work)
         except TrunklineError as error:
             self._conclude(work, error)
-        except Exception as error:  # the work waits or is parked, the hub goes on
+        except (StoreAway, CommitUnknown) as error:
+            self._conclude(work, Retry(f"the store is away: {error}"))
+        except StoreBroken:
+            raise
+        except (Exception, SystemExit) as error:  # the work waits or is parked, the hub goes on
             log.exception("outbox.work_failed", outbox=work.id, destination=work.destination)
             refused = Refuse("hub_error", str(error))
             refused.__cause__ = error
@@ -168,11 +178,21 @@ class Outbox:
             done.append(result)
             came = "queued"
             following = next((s for s in work.steps if s.n > step.n), None)
-            if following is not None:
-                await self.store.write(_step_done, work.id, step.n, result.json(), following.n, self._now())
+            if following is not None and not await self._keep_step(work, step.n, result, following.n):
+                self._running.pop(work.id, None)  # the lease was lost: whoever has it goes on
+                return
         self._succeeded(work.destination)
         self._results.append(Settlement.of_success(work, done, self._now()))
         self._settled.set()
+
+    async def _keep_step(self, work: Work, n: int, result: Result, following: int) -> bool:
+        """Until it is stored, however long the store is away: what was done must not be done again."""
+        while True:
+            try:
+                return await self.store.write(_step_done, work, n, result.json(), following, self._now())
+            except (StoreAway, CommitUnknown) as error:
+                log.warning("outbox.step_later", outbox=work.id, why=str(error))
+                await self.clock.sleep(1)
 
     def _conclude(self, work: Work, error: TrunklineError | None) -> None:
         """What the error's class says about this row, its lane and its destination."""
@@ -181,7 +201,7 @@ class Outbox:
         if isinstance(error, Retry | Pause | Uncertain):
             state, due, cause = self._again(work, error, now)
         elif error is not None:
-            state, cause = "parked", error.code if isinstance(error, Refuse) else "refused"
+            state, cause = "parked", canonical(str(error.code), 200) if isinstance(error, Refuse) else "refused"
         if isinstance(error, Retry | Pause | Uncertain):
             self._stumbled(work.destination, error)
         elif error is None:
@@ -196,16 +216,14 @@ class Outbox:
 
     def _again(self, work: Work, error: Retry | Pause | Uncertain, now: int) -> tuple[str, int, str]:
         """(state, due, cause): later by schedule and jitter, by the far side's word, or parked at the horizon."""
+        unknown = self.effects.unknown(work.id) or isinstance(error, Uncertain)
         if now >= work.horizon_at:
-            return "parked", now, "horizon"
+            return "parked", now, UNKNOWN if unknown else "horizon"
         pause = self.config.schedule[min(work.attempts, len(self.config.schedule)) - 1]
         wait = random.uniform(0.1, 1) * pause  # noqa: S311  # jitter, not a secret
-        after = getattr(error, "after", None)
-        if after:
-            wait = max(wait, min(float(after), AFTER_MOST))
-        if isinstance(error, Uncertain):
-            lag = self.effects.lag(work)
-            return "uncertain", now + int(max(wait if lag is None else 0, lag or 0) * 1000), "uncertain"
+        wait = max(wait, min(_seconds(error), AFTER_MOST))
+        if unknown:
+            return "uncertain", now + int(max(wait, self.effects.lag(work) or 0) * 1000), UNKNOWN
         return "queued", now + int(wait * 1000), "paused" if isinstance(error, Pause) else "retry"
 
     # ---- destinations ----------------------------------------------------------------------------------
@@ -215,9 +233,9 @@ class Outbox:
         health = self._health.setdefault(destination, _Health())
         health.failures += 1
         if isinstance(error, Pause):
-            health.held_until = self._now() + 1000 * min(REST, error.after or 60)
+            health.held_until = self._now() + 1000 * min(REST, _seconds(error) or 60)
             text = f"{destination} refuses our credentials or quota: {error}. Its work waits."
-            self._results.append(Settlement.of_alarm(f"paused:{destination}", text))
+            self._results.append(Settlement.of_alarm(f"paused:{destination}", canonical(text, 4000)))
         elif health.failures >= BREAKER:
             health.held_until = self._now() + 1000 * min(
                 REST, self.config.schedule[0] * 2 ** (health.failures - BREAKER)
@@ -228,7 +246,7 @@ class Outbox:
 
     def _succeeded(self, destination: str) -> None:
         health = self._health.get(destination)
-        if health is not None and health.failures:
+        if health is None or health.failures:  # None: an alarm of the time before the start may stand
             self._health[destination] = _Health()
             self._results.append(Settlement.of_calm(f"paused:{destination}"))
         instance = self.instances.get(destination)
@@ -238,7 +256,8 @@ class Outbox:
     # ---- settle ------------------------------------------------------------------------------------------
 
     async def _settle_loop(self) -> None:
-        while True:
+        """Ends when the outbox stops and nothing runs any more."""
+        while self._running or not self.stopping:
             await self._settled.wait()
             self._settled.clear()
             await self._flush()
@@ -248,19 +267,32 @@ class Outbox:
         while self._results:
             batch, self._results = self._results, []
             try:
-                crashpoint("out.before_settle")
-                await self.store.write(settle_all, batch, self.store.ids.next, self._now())
-                crashpoint("out.recorded")
+                await self._settle(batch)
             except (StoreAway, CommitUnknown, OperationalError) as error:
                 log.warning("outbox.settle_later", why=str(error))
                 self._results = batch + self._results
                 await self.clock.sleep(1)
-                continue
+
+    async def _settle(self, batch: Sequence[Settlement]) -> None:
+        """One that can't be written is parked alone; settled twice is settled once, by its fence."""
+        crashpoint("out.before_settle")
+        try:
+            await self.store.write(settle_all, batch, self.store.ids.next, self._now())
+        except (StoreAway, CommitUnknown, StoreBroken, OperationalError):
+            raise
+        except Exception as error:
+            log.exception("outbox.settle_failed", results=len(batch))
+            if len(batch) == 1:
+                batch = [one for one in batch if one.settled is not None and one.settled.cause != UNKNOWN]
             for one in batch:
-                if one.settled is not None:
-                    self._running.pop(one.settled.id, None)
-            self.fabric.wake("outbox")
-            self.fabric.wake("events")
+                await self._settle([one] if len(batch) > 1 else [one.not_written(_trace(error), self._now())])
+            return
+        crashpoint("out.recorded")
+        for one in batch:
+            if one.settled is not None:
+                self._running.pop(one.settled.id, None)
+        self.fabric.wake("outbox")
+        self.fabric.wake("events")
 
     async def _renew_loop(self) -> None:
         while True:
@@ -279,7 +311,9 @@ class Outbox:
 
 def _row(work: Work, n: int, step: Step, keys: Keys) -> StepRow:
     lag = None if step.find_lag is None else int(step.find_lag * 1000)
-    key = f"{keys.message_key(work.id)}-{n}"
+    # a delivery's is its message's: receipts may name it
+    named = work.message_id if work.kind == "delivery" and work.message_id else work.id
+    key = f"{keys.message_key(named)}-{n}"
     return StepRow(
         work.id, n, key, step.kind, step.body, step.harmless, int(step.key_life * 1000), lag, "planned", None, None
     )
@@ -290,9 +324,18 @@ def _keep_plans(conn: Connection, works: Sequence[Work], now: int) -> None:
     rows.begin(conn, works, now)
 
 
-def _step_done(conn: Connection, work: int, n: int, done: str, following: int, now: int) -> None:
-    rows.finish_steps(conn, [(work, n, done)], [(work, following, now)])
+def _step_done(conn: Connection, work: Work, n: int, done: str, following: int, now: int) -> bool:
+    """False: the lease was lost; the step is kept as done all the same, since it is."""
+    mine = rows.holds(conn, work.id, work.fence)
+    rows.finish_steps(conn, [(work.id, n, done)], [(work.id, following, now)] if mine else [])
+    return mine
+
+
+def _seconds(error: Retry | Pause | Uncertain) -> float:
+    """What the far side asked for, if it is a number at all: a plugin may have read it from a header."""
+    after = getattr(error, "after", None)
+    return max(0.0, float(after)) if isinstance(after, int | float) and after == after else 0.0  # noqa: PLR0124  # NaN
 
 
 def _trace(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))[-4000:]
+    return canonical("".join(traceback.format_exception(error))[-4000:])

@@ -1,6 +1,6 @@
 """What the outbox learned, written in one transaction: rows, steps, deliveries, tickets, events and alarms."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,11 +10,12 @@ from sqlalchemy import Connection
 from context_store import alarms
 from context_store import outbox as rows
 from context_store.audit import NewEvent, add_events
-from context_store.outbox import Settled, Work
+from context_store.outbox import UNKNOWN, Settled, Work
 from context_store.text import canonical
+from hub.apply import PROGRESS
 from hub.draft import message_hash
 from hub.effects import Result
-from plugins import Open, TicketWork
+from plugins import Edited, Open, Receipt, TicketWork
 
 
 class Settlement(Struct, frozen=True):
@@ -38,6 +39,16 @@ class Settlement(Struct, frozen=True):
         """It comes again, is parked, or (a need) is met."""
         return cls(work, settled)
 
+    def not_written(self, trace: str, now: int) -> "Settlement":
+        """The row parked without its results, because writing them failed; what was done is not known any more."""
+        if self.work is None:
+            return self
+        parked = Settled(
+            id=self.work.id, fence=self.work.fence, state="parked", due_at=now, cause=UNKNOWN, trace=trace,
+            maybe_duplicate=self.work.maybe_duplicate,
+        )  # fmt: skip
+        return Settlement(self.work, parked)
+
     @classmethod
     def of_alarm(cls, key: str, text: str) -> "Settlement":
         """A person must know."""
@@ -55,7 +66,10 @@ def settle_all(conn: Connection, batch: Sequence[Settlement], next_id: Callable[
     held = [one for one in batch if one.work is not None and one.settled is not None and one.work.id in mine]
     good = [(one.work, one.results) for one in held if one.work is not None and one.results]
     rows.finish_steps(conn, [(w.id, len(r) - 1, r[-1].json()) for w, r in good], [])
-    rows.delivered(conn, [_delivered(w, r) for w, r in good if w.kind == "delivery" and w.message_id is not None])
+    sent = [_delivered(w, r) for w, r in good if w.kind == "delivery" and w.message_id is not None]
+    if sent:
+        rows.delivered(conn, sent)
+        add_events(conn, _overtaken(conn, {w.message_id: w.query_id for w, _ in good}, sent, next_id, now))
     rows.ticketed(conn, [_ticket(w, r, next_id(), now) for w, r in good if w.kind == "dispatch"])
     failed = [
         (one.work.message_id, "failed" if one.settled.state == "parked" else one.settled.state)
@@ -70,6 +84,31 @@ def settle_all(conn: Connection, batch: Sequence[Settlement], next_id: Callable[
             alarms.raise_(conn, one.alarm[0], one.alarm[1], now)
         elif one.calm:
             alarms.clear(conn, one.calm, now)
+
+
+def _overtaken(
+    conn: Connection, queries: Mapping[int | None, int], sent: Sequence[tuple[int, str, str, bytes]],
+    next_id: Callable[[], int], now: int,
+) -> list[NewEvent]:  # fmt: skip
+    """A quick channel's receipt may come before we have written down the id that it names: it applies now."""
+    messages = {key: message for message, _, _, key in sent}
+    events, states, applied = [], dict[int, str](), list[tuple[int, int]]()
+    for item, key, body in rows.overtaken(conn, list(messages)):
+        receipt, message = msgspec.json.decode(body, type=Edited | Receipt), messages[key]
+        if isinstance(receipt, Edited):
+            continue
+        if PROGRESS.index(receipt.state) > PROGRESS.index(states.get(message, "sent")):
+            states[message] = receipt.state
+        applied.append((item, message))
+        said = {"state": receipt.state, "reason": canonical(receipt.reason, 1000), "at": receipt.at}
+        event = NewEvent(
+            id=next_id(), kind=f"message.{receipt.state}", subject_id=queries[message], message_id=message,
+            actor="channel", at=now, body=said,
+        )  # fmt: skip
+        events.append(event)
+    rows.delivery_state(conn, sorted(states.items()))
+    rows.caught_up(conn, applied)
+    return events
 
 
 def _delivered(work: Work, results: Sequence[Result]) -> tuple[int, str, str, bytes]:
