@@ -5,22 +5,30 @@ while it goes through the batch: the second message of a new sender meets the id
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, select
+from sqlalchemy import Connection, Select, bindparam, func, select, text
 
 from context_store import tables as t
+from context_store.text import canonical
+
+MOST_VALUES = 20_000
+"""Values of one statement: PostgreSQL's protocol takes 65,535, SQLite as built here 250,000, elsewhere 32,766."""
+OPEN_STATES = ("new", "open", "pending", "on_hold")
 
 
 @dataclass(slots=True)
 class Wanted:
     """Hashes and ids that the batch's items name."""
 
+    envelopes: set[int] = field(default_factory=set)
     items: set[bytes] = field(default_factory=set)
     identities: set[bytes] = field(default_factory=set)
     threads: set[bytes] = field(default_factory=set)
+    marks: set[bytes] = field(default_factory=set)
+    """Threads of which a receipt says "everything up to"."""
     keys: set[bytes] = field(default_factory=set)
     own_messages: set[int] = field(default_factory=set)
     queries: set[int] = field(default_factory=set)
@@ -45,6 +53,7 @@ class KnownIdentity:
     last_ack_at: int | None = None
     barred: str = ""
     automatic_lately: int = 0
+    acknowledged_lately: int = 0
 
 
 @dataclass(slots=True)
@@ -102,6 +111,7 @@ class KnownMessage:
     key_hash: bytes
     at: int
     delivery: str = ""
+    standing: str = ""
 
 
 @dataclass(slots=True)
@@ -139,6 +149,8 @@ class KnownTicket:
 class Known:
     """Everything the batch may lean on."""
 
+    tried: dict[int, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
+    """Envelope → n → outcome, of envelopes that were parked and released."""
     items: set[bytes] = field(default_factory=set)
     identities: dict[bytes, KnownIdentity] = field(default_factory=dict)
     by_id: dict[int, KnownIdentity] = field(default_factory=dict)
@@ -146,6 +158,8 @@ class Known:
     threads: dict[bytes, KnownThread] = field(default_factory=dict)
     messages: dict[bytes, list[KnownMessage]] = field(default_factory=lambda: defaultdict(list))
     own_messages: dict[int, KnownMessage] = field(default_factory=dict)
+    unread: dict[bytes, list[KnownMessage]] = field(default_factory=lambda: defaultdict(list))
+    """Thread of `Wanted.marks` → what we sent in it and nobody has read, oldest first."""
     queries: dict[int, KnownQuery] = field(default_factory=dict)
     conversations: dict[tuple[int, int], int] = field(default_factory=dict)
     """(root, identity) → the conversation of that identity in that matter."""
@@ -163,6 +177,7 @@ def _among(column: Any) -> Any:
 _m, _q, _th, _i, _u = t.messages.c, t.queries.c, t.threads.c, t.identities.c, t.users.c
 _message_columns = (
     _m.id, _m.query_id, _m.identity_id, _m.thread_id, _m.direction, _m.automatic, _m.key_hash, _m.at, _m.delivery,
+    _m.standing,
 )  # fmt: skip
 _query_columns = (
     _q.id, _q.root_id, _q.identity_id, _q.reference, _q.instance, _q.state, _q.target, _q.version, _q.updated_at,
@@ -170,9 +185,16 @@ _query_columns = (
 )  # fmt: skip
 _identity_columns = (_i.id, _i.user_id, _i.scheme, _i.value, _i.assurance, _i.last_ack_at, _i.barred)
 
+_tried = select(t.items.c.envelope_id, t.items.c.n, t.items.c.outcome).where(_among(t.items.c.envelope_id))
+_unread = (
+    select(_th.key_hash.label("thread_hash"), *_message_columns)
+    .select_from(t.messages.join(t.threads, _th.id == _m.thread_id))
+    .where(_among(_th.key_hash), _m.direction == "out", _m.delivery.in_(("queued", "uncertain", "sent", "delivered")))
+    .order_by(_m.id)
+)
 _items = select(t.items.c.key_hash).where(_among(t.items.c.key_hash))
 _waiting = select(t.items.c.waits_for, t.items.c.id, t.items.c.kind, t.items.c.body).where(
-    _among(t.items.c.waits_for), t.items.c.outcome == "waiting"
+    _among(t.items.c.waits_for), text("outcome = 'waiting'")  # a literal: the partial index needs it
 )
 _identities = select(_i.value_hash, *_identity_columns).where(_among(_i.value_hash))
 _identities_by_id = select(_i.value_hash, *_identity_columns).where(_among(_i.id))
@@ -199,37 +221,47 @@ _tokens = select(t.tokens.c.token_hash, t.tokens.c.kind, t.tokens.c.subject_id, 
     t.tokens.c.used_at.is_(None),
 )
 _automatic = (
-    select(_m.identity_id, func.count())
-    .where(_among(_m.identity_id), _m.automatic != "", _m.direction == "in", _m.id >= bindparam("since"))
-    .group_by(_m.identity_id)
+    select(_m.identity_id, _m.direction, func.count())
+    .where(_among(_m.identity_id), _m.automatic != "", _m.id >= bindparam("since"))
+    .group_by(_m.identity_id, _m.direction)
 )
+_root = t.queries.alias("root")
 _open = (
-    select(_i.user_id, _q.instance, _q.root_id, _q.updated_at)
-    .select_from(t.queries.join(t.identities, _i.id == _q.identity_id))
-    .where(_among(_i.user_id), _q.instance == bindparam("instance"), _q.updated_at >= bindparam("since"))
-    .where(_q.state.in_(("new", "open", "pending", "on_hold")), _q.automatic.is_(False))
-    .order_by(_q.updated_at)
+    select(_i.user_id, _q.instance, _q.root_id, _root.c.updated_at)
+    .select_from(t.queries.join(t.identities, _i.id == _q.identity_id).join(_root, _root.c.id == _q.root_id))
+    .where(_among(_i.user_id), _q.instance == bindparam("instance"), _root.c.updated_at >= bindparam("since"))
+    .where(_root.c.state.in_(OPEN_STATES), _q.automatic.is_(False))
+    .order_by(_root.c.updated_at)
 )
 _tickets = select(
     t.tickets.c.id, t.tickets.c.query_id, t.tickets.c.target, t.tickets.c.ext_id, t.tickets.c.ticket,
     t.tickets.c.revision,
+).where(
+    t.tickets.c.target.in_(bindparam("targets", expanding=True)),
+    _among(t.tickets.c.ext_id) | _among(t.tickets.c.ticket),
 )  # fmt: skip
 
 
-def _rows(conn: Connection, statement: Select[Any], among: Collection[Any], **more: Any) -> Iterable[Any]:
-    if not among:
-        return ()
-    return conn.execute(statement, {"among": list(among), **more}).all()
+def _rows(conn: Connection, statement: Select[Any], among: Collection[Any], **more: Any) -> list[Any]:
+    """One statement, unless a few envelopes hold so many items that a driver would refuse that many values."""
+    values, rows = list(among), list[Any]()
+    for at in range(0, len(values), MOST_VALUES):
+        rows += conn.execute(statement, {"among": values[at : at + MOST_VALUES], **more}).all()
+    return rows
 
 
 def gather(conn: Connection, wanted: Wanted, now: int) -> Known:
     """Read everything that `wanted` names and what hangs on it."""
     known = Known()
+    for envelope, n, outcome in _rows(conn, _tried, wanted.envelopes):
+        known.tried[envelope][n] = outcome
     known.items = {key for (key,) in _rows(conn, _items, wanted.items)}
     for waits_for, *rest in _rows(conn, _waiting, wanted.keys):
         known.waiting[waits_for].append(Waiting(*rest))
     for row in _rows(conn, _messages, wanted.keys):
         known.messages[row.key_hash].append(KnownMessage(*row))
+    for thread_hash, *columns in _rows(conn, _unread, wanted.marks):
+        known.unread[thread_hash].append(KnownMessage(*columns))
     known.own_messages = {row.id: KnownMessage(*row) for row in _rows(conn, _own_messages, wanted.own_messages)}
     known.tokens = {row.token_hash: KnownToken(*row) for row in _rows(conn, _tokens, wanted.tokens, now=now)}
     known.threads = {row.key_hash: KnownThread(*row) for row in _rows(conn, _threads, wanted.threads)}
@@ -240,14 +272,9 @@ def gather(conn: Connection, wanted: Wanted, now: int) -> Known:
 
 
 def _gather_tickets(conn: Connection, wanted: Wanted, known: Known) -> None:
-    if not wanted.tickets:
-        return
-    names = {name for _, name in wanted.tickets}
-    either = and_(
-        t.tickets.c.target.in_({target for target, _ in wanted.tickets}),
-        t.tickets.c.ext_id.in_(names) | t.tickets.c.ticket.in_(names),
-    )
-    for row in conn.execute(_tickets.where(either)):
+    names = {canonical(name) for _, name in wanted.tickets}
+    targets = {target for target, _ in wanted.tickets}
+    for row in _rows(conn, _tickets, names, targets=list(targets)):
         ticket = KnownTicket(*row)
         known.tickets[ticket.target, ticket.ext_id] = ticket
         known.tickets[ticket.target, ticket.ticket] = ticket
@@ -258,6 +285,7 @@ def _gather_queries(conn: Connection, wanted: Wanted, known: Known) -> None:
     named |= {token.query_id for token in known.tokens.values()}
     named |= {message.query_id for found in known.messages.values() for message in found}
     named |= {message.query_id for message in known.own_messages.values()}
+    named |= {message.query_id for found in known.unread.values() for message in found}
     named |= {ticket.query_id for ticket in known.tickets.values()}
     roots = {row.root_id for row in _rows(conn, _queries, named)}
     for row in _rows(conn, _conversations, roots):
@@ -273,8 +301,11 @@ def _gather_people(conn: Connection, wanted: Wanted, known: Known) -> None:
     for value_hash, *row in [*found, *_rows(conn, _identities_by_id, others)]:
         identity = KnownIdentity(*row)
         known.identities[value_hash] = known.by_id[identity.id] = identity
-    for identity_id, n in _rows(conn, _automatic, seen, since=wanted.automatic_since):
-        known.by_id[identity_id].automatic_lately = n
+    for identity_id, direction, n in _rows(conn, _automatic, seen, since=wanted.automatic_since):
+        if direction == "in":
+            known.by_id[identity_id].automatic_lately = n
+        else:
+            known.by_id[identity_id].acknowledged_lately = n
     users = {identity.user_id for identity in known.by_id.values()}
     known.users = {row[0]: KnownUser(*row) for row in _rows(conn, _users, users)}
     for instance, since in wanted.since.items():

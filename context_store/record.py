@@ -5,16 +5,19 @@ key that is taken, a query whose version moved or an envelope that is no longer 
 transaction is gone, and the batch is judged again on what is true now.
 """
 
+import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Table
+import psycopg
+from sqlalchemy import Connection, Table, delete, select
 
 from context_store import bulk
 from context_store import tables as t
 from context_store.errors import StoreError
+from context_store.lookups import MOST_VALUES
 from context_store.pending import Outcome, settle
 from context_store.people import relink
 
@@ -76,6 +79,10 @@ class Batch:
     deliveries: dict[int, str] = field(default_factory=dict)
     tickets: list[tuple[int, str, int, str, int]] = field(default_factory=list)
     """(id, ticket, revision, fields, updated_at)"""
+    retried: list[int] = field(default_factory=list)
+    """Envelopes that come a second time: their parked items are judged again"""
+    waits: list[tuple[bytes, bool]] = field(default_factory=list)
+    """(hash of the message, must it be ours) that items of this batch wait for"""
     settled_items: list[tuple[int, str, str, int | None]] = field(default_factory=list)
     """(item, outcome, reason, message_id) of items that waited"""
     events: list[Any] = field(default_factory=list)
@@ -101,12 +108,44 @@ class Batch:
 def record(conn: Connection, batch: Batch, add_events: Callable[[Connection, Sequence[Any]], None]) -> None:
     """Write the batch. Raises Stale; any other error means that a row of it can't be written."""
     _settle(conn, batch)
+    _still_wanted(conn, batch.waits)
+    if batch.retried:
+        i = t.items.c
+        conn.execute(delete(t.items).where(i.envelope_id.in_(batch.retried), i.outcome == "parked"))
+    try:
+        _insert(conn, batch)
+    except (sqlite3.IntegrityError, psycopg.errors.UniqueViolation) as error:
+        if not _taken(error):
+            raise
+        raise Stale(f"a key is taken: {error}") from error
+    _change(conn, batch)
+    add_events(conn, batch.events)
+
+
+def _still_wanted(conn: Connection, waits: Sequence[tuple[bytes, bool]]) -> None:
+    """An original that came while its edit or receipt was judged would be waited for in vain."""
+    m = t.messages.c
+    wanted = set(waits)
+    hashes = sorted({key for key, _ in waits})
+    for at in range(0, len(hashes), MOST_VALUES):
+        among = hashes[at : at + MOST_VALUES]
+        for key, direction in conn.execute(select(m.key_hash, m.direction).where(m.key_hash.in_(among))):
+            if (key, direction == "out") in wanted or (key, False) in wanted:
+                raise Stale("an original has come meanwhile")
+
+
+def _insert(conn: Connection, batch: Batch) -> None:
     for table in _inserted:
         if table is t.attachments:
             _keep_blobs(conn, batch)
         bulk.insert(conn, table, _columns[table.name], batch.rows[table.name])
-    _change(conn, batch)
-    add_events(conn, batch.events)
+
+
+def _taken(error: Exception) -> bool:
+    """Somebody else has the unique key; any other violated constraint is the row's own fault."""
+    if not isinstance(error, sqlite3.IntegrityError):
+        return True
+    return error.sqlite_errorcode in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 
 
 def _settle(conn: Connection, batch: Batch) -> None:
@@ -157,13 +196,18 @@ def _change_queries(conn: Connection, rows: bulk.Rows) -> int:
     driver: Any = conn.connection.driver_connection
     if conn.dialect.name == "sqlite":
         sql = (
-            "UPDATE queries SET version = ?3, state = ?4, last_in_at = coalesce(?5, last_in_at), updated_at = ?6 "
+            "UPDATE queries SET version = ?3, state = ?4, last_in_at = coalesce(?5, last_in_at), updated_at = ?6, "
+            "resolved_at = CASE WHEN ?4 IN ('resolved', 'closed') THEN resolved_at END, "
+            "closed_at = CASE WHEN ?4 = 'closed' THEN closed_at END "
             "WHERE id = ?1 AND version = ?2"
         )
         return int(driver.executemany(sql, rows).rowcount)
     sql = (
         "UPDATE queries AS t SET version = v.next, state = v.state, last_in_at = coalesce(v.last_in_at, t.last_in_at), "
-        "updated_at = v.updated_at FROM unnest(%s::bigint[], %s::int[], %s::int[], %s::text[], %s::bigint[], "
+        "updated_at = v.updated_at, "
+        "resolved_at = CASE WHEN v.state IN ('resolved', 'closed') THEN t.resolved_at END, "
+        "closed_at = CASE WHEN v.state = 'closed' THEN t.closed_at END "
+        "FROM unnest(%s::bigint[], %s::int[], %s::int[], %s::text[], %s::bigint[], "
         "%s::bigint[]) AS v(id, version, next, state, last_in_at, updated_at) "
         "WHERE t.id = v.id AND t.version = v.version"
     )

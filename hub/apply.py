@@ -6,10 +6,10 @@ messages), or ends with a reason. The old text of an edit stays in its event: hi
 
 import msgspec
 
-from context_store.lookups import KnownMessage, Waiting
-from context_store.text import canonical
+from context_store.lookups import KnownMessage, KnownTicket, Waiting
+from context_store.text import canonical, lane_of
 from context_store.times import to_millis
-from hub.draft import Draft, as_json, identity_hash, message_hash
+from hub.draft import Draft, as_json, identity_hash, message_hash, thread_hash
 from hub.keys import Keys
 from plugins import Edited, Fact, Item, Receipt, Ticket, Touched
 
@@ -41,6 +41,8 @@ def _edit(draft: Draft, message: KnownMessage, item: Edited) -> tuple[str, str, 
 
 def receipt(draft: Draft, item: Receipt, instance: str, keys: Keys) -> tuple[str, str, int | None]:
     """(outcome, reason, message) of what the channel says about a message of ours."""
+    if not item.of:
+        return _marked(draft, item, instance)
     own = keys.message_of(item.of)
     if own is not None:
         message = draft.known.own_messages.get(own)
@@ -50,6 +52,15 @@ def receipt(draft: Draft, item: Receipt, instance: str, keys: Keys) -> tuple[str
     if message is None:
         return "waiting", "the message that it speaks of is not known yet", None
     return _receive(draft, message, item)
+
+
+def _marked(draft: Draft, item: Receipt, instance: str) -> tuple[str, str, int | None]:
+    """A watermark: it speaks of all that we sent in the thread up to its moment."""
+    until = to_millis(item.at)
+    meant = [m for m in draft.known.unread.get(thread_hash(instance, item.thread), ()) if m.at <= until]
+    for message in meant:
+        _receive(draft, message, item)
+    return ("recorded", "", meant[-1].id) if meant else ("skipped", "nothing of ours waits for this receipt", None)
 
 
 def _receive(draft: Draft, message: KnownMessage, item: Receipt) -> tuple[str, str, int | None]:
@@ -64,8 +75,12 @@ def _receive(draft: Draft, message: KnownMessage, item: Receipt) -> tuple[str, s
 def waited(draft: Draft, message: KnownMessage, waiting: Waiting) -> None:
     """An original has come: apply what waited for it."""
     item = _decoder.decode(waiting.body)
-    apply = _edit if isinstance(item, Edited) else _receive
-    outcome, reason, number = apply(draft, message, item)
+    if isinstance(item, Edited):
+        outcome, reason, number = _edit(draft, message, item)
+    elif message.direction == "out":
+        outcome, reason, number = _receive(draft, message, item)
+    else:
+        outcome, reason, number = "skipped", "it speaks of a message that came in", None
     draft.batch.settled_items.append((waiting.id, outcome, reason, number))
 
 
@@ -87,35 +102,51 @@ def fact(draft: Draft, item: Fact) -> tuple[str, str, int | None]:
 
 def ticket(draft: Draft, item: Ticket, target: str) -> tuple[str, str, int | None]:
     """(outcome, reason, None) of a ticket as its tool shows it."""
-    known = draft.known.tickets.get((target, item.ext_id)) or draft.known.tickets.get((target, item.ticket))
+    known = _ticket_of(draft, item, target)
     if known is None:
         return "skipped", "no query of ours stands behind this ticket", None
     if item.revision and item.revision <= known.revision:
         return "duplicate", "an older or equal revision is known", None
-    known.ticket, known.revision = item.ticket, item.revision
-    draft.batch.tickets.append((known.id, item.ticket, item.revision, canonical(as_json(item.fields)), draft.now))
+    known.ticket, known.revision = canonical(item.ticket, 1024), item.revision
+    draft.batch.tickets.append((known.id, known.ticket, item.revision, canonical(as_json(item.fields)), draft.now))
     draft.event("ticket.changed", known.query_id, target, {"ticket": item.ticket, "fields": item.fields})
     return "recorded", "", None
 
 
-def touched(
-    draft: Draft, item: Touched, target: str, *, readable: bool, lane: int, horizon: float
-) -> tuple[str, str, int | None]:
+def _ticket_of(draft: Draft, item: Ticket | Touched, target: str) -> KnownTicket | None:
+    for name in (item.ext_id, item.ticket):
+        if name and (known := draft.known.tickets.get((target, canonical(name)))):
+            return known
+    return None
+
+
+def touched(draft: Draft, item: Touched, target: str, *, readable: bool, horizon: float) -> tuple[str, str, int | None]:
     """(outcome, reason, None) of a hint: the ticket is read in its lane, by a durable job."""
-    known = draft.known.tickets.get((target, item.ext_id)) or draft.known.tickets.get((target, item.ticket))
+    known = _ticket_of(draft, item, target)
     if known is None:
         return "skipped", "no query of ours stands behind this ticket", None
     if not readable:
         return "skipped", "the target can't be read back", None
+    lane = lane_of("ticket", target, known.ext_id)  # behind what we are about to do to it
     draft.outbox("need", target, lane, known.query_id, {"what": "ticket", "ref": item.ticket}, horizon=horizon)
     return "recorded", "", None
 
 
 def waiting_row(draft: Draft, item: Item, instance: str) -> dict[str, object]:
     """What an item that came first keeps, until its original comes or its time is over."""
-    of = item.of if isinstance(item, Edited | Receipt) else ""
     return {
-        "waits_for": message_hash(instance, of),
+        "waits_for": _awaited(item, instance),
         "until": draft.now + PATIENCE_MS,
         "body": canonical(as_json(item)),
     }
+
+
+def wait(draft: Draft, number: int, item: Item, instance: str) -> None:
+    """Its original may come in this very batch, or have come while the batch was judged."""
+    awaited = _awaited(item, instance)
+    draft.known.waiting[awaited].append(Waiting(number, type(item).__name__.lower(), as_json(item)))
+    draft.batch.waits.append((awaited, isinstance(item, Receipt)))
+
+
+def _awaited(item: Item, instance: str) -> bytes:
+    return message_hash(instance, item.of if isinstance(item, Edited | Receipt) else "")

@@ -124,6 +124,8 @@ class Draft:
             number, values.pop("root_id", number), identity.id, reference_of(number), instance,
             values.pop("state", "new"), values.get("target", ""), 1, self.now, values.get("subject", ""), fresh=True,
         )  # fmt: skip
+        if query.state != "closed":  # the next line of this person, in this batch too, finds it
+            self.known.open_queries[identity.user_id, instance] = query.root_id
         self.batch.insert(
             "queries", id=query.id, reference=query.reference, root_id=query.root_id, identity_id=identity.id,
             instance=instance, channel=channel, state=query.state, opened_at=self.now, updated_at=self.now, **values,
@@ -144,6 +146,9 @@ class Draft:
         if root.fresh and state is None:
             return
         root.state = state or root.state
+        if state is not None and root.state != "closed":
+            user = self.known.by_id[root.identity_id].user_id
+            self.known.open_queries[user, root.instance] = root.id
         read, _, last_in = self.batch.queries.get(root.id, (root.version, "", None))
         self.batch.queries[root.id] = (read, root.state, self.now if came_in else last_in)
 
@@ -172,7 +177,7 @@ class Draft:
         message = KnownMessage(
             values.pop("id", None) or self.ids.next(), query.id, values["identity_id"], thread.id,
             values["direction"], values.get("automatic", ""), message_hash(instance, key), to_millis(at),
-            values.get("delivery", ""),
+            values.get("delivery", ""), values.get("standing", ""),
         )  # fmt: skip
         self.batch.insert(
             "messages", id=message.id, query_id=query.id, thread_id=thread.id, thread_seq=thread.last_seq,
@@ -195,12 +200,14 @@ class Draft:
         )  # fmt: skip
         return number
 
-    def item(self, envelope: int, n: int, kind: str, outcome: str, reason: str = "", **values: Any) -> None:
+    def item(self, envelope: int, n: int, kind: str, outcome: str, reason: str = "", **values: Any) -> int:
         """What became of one item."""
+        number = self.ids.next()
         self.batch.insert(
-            "items", id=self.ids.next(), envelope_id=envelope, n=n, kind=kind, outcome=outcome,
+            "items", id=number, envelope_id=envelope, n=n, kind=kind, outcome=outcome,
             reason=canonical(reason, 1000), **values,
         )  # fmt: skip
+        return number
 
     def root(self, query: KnownQuery) -> KnownQuery:
         """The matter that a conversation belongs to."""

@@ -6,6 +6,7 @@ reason: nothing is skipped silently (R5).
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from typing import Any
 
 from context_store.crashpoints import protected
 from context_store.ids import EPOCH_MS
@@ -19,8 +20,8 @@ from hub.config import Config, Threading
 from hub.draft import Draft, as_json, identity_hash, message_hash, names, thread_hash
 from hub.instances import Instance
 from hub.keys import Keys, query_named_by
-from hub.matter import Place, find_matter
-from hub.recognise import Directory, recognise
+from hub.matter import MOST_NAMED, Place, find_matter
+from hub.recognise import MOST_CLAIMS, Directory, recognise
 from hub.triage import facts_of, triage
 from hub.workers import Parsed
 from plugins import (
@@ -64,6 +65,7 @@ def wanted(parsed: Sequence[Parsed], keys: Keys, threading: Threading, now: int)
     window = now - threading.window_days * 86_400_000
     for one in parsed:
         instance = one.envelope.instance
+        want.envelopes.add(one.envelope.id)
         for item in one.items:
             if (key := item_hash(instance, item, one)) is not None:
                 want.items.add(key)
@@ -71,8 +73,10 @@ def wanted(parsed: Sequence[Parsed], keys: Keys, threading: Threading, now: int)
                 _want_message(want, item, instance, keys)
                 if threading.window_days:
                     want.since[instance] = window
-            elif isinstance(item, Edited | Receipt):
+            elif isinstance(item, Edited) or (isinstance(item, Receipt) and item.of):
                 _want_key(want, item.of, instance, keys)
+            elif isinstance(item, Receipt):
+                want.marks.add(thread_hash(instance, item.thread))
             elif isinstance(item, Fact):
                 want.identities.add(identity_hash(item.who))
             elif isinstance(item, Ticket | Touched):
@@ -82,13 +86,13 @@ def wanted(parsed: Sequence[Parsed], keys: Keys, threading: Threading, now: int)
 
 def _want_message(want: Wanted, item: Message, instance: str, keys: Keys) -> None:
     want.identities.add(identity_hash(item.sender.identity))
-    want.identities.update(identity_hash(claim.identity) for claim in item.claims)
+    want.identities.update(identity_hash(claim.identity) for claim in item.claims[:MOST_CLAIMS])
     want.keys.add(message_hash(instance, item.key))
     if item.thread:
         want.threads.add(thread_hash(instance, item.thread))
-    for key in item.replies_to:
+    for key in item.replies_to[:MOST_NAMED]:
         _want_key(want, key, instance, keys)
-    for token in item.tokens:
+    for token in item.tokens[:MOST_NAMED]:
         want.tokens.add(hash_key("continue", token))
         if number := query_named_by(token):
             want.queries.add(number)
@@ -119,10 +123,12 @@ class Judge:
     def envelope(self, parsed: Parsed) -> None:
         """All items of an envelope; it is parked if one of them needs a person, its other items are not held."""
         parked = ""
+        if parsed.envelope.id in self.draft.known.tried:
+            self.draft.batch.retried.append(parsed.envelope.id)
         for n, item in enumerate(parsed.items):
             parked = self._item(parsed, n, item) or parked
         if parked:
-            self.draft.batch.parked.append((parsed.envelope.id, "parse_refused", parked))
+            self.draft.batch.parked.append((parsed.envelope.id, "parse_refused", canonical(parked)))
         else:
             self.draft.batch.done.append(parsed.envelope.id)
 
@@ -131,18 +137,30 @@ class Judge:
         envelope, instance = parsed.envelope, self._instances[parsed.envelope.instance]
         if isinstance(item, Skipped):
             outcome = "parked" if item.park else "skipped"
-            self.draft.item(envelope.id, n, "skipped", outcome, item.reason)
+            self._note(parsed, n, "skipped", outcome, item.reason)
             return item.reason if item.park else ""
         kind, key = type(item).__name__.lower(), item_hash(instance.id, item, parsed)
         if key in self.draft.known.items:
-            self.draft.item(envelope.id, n, kind, "duplicate", "the same item was recorded before")
+            self._note(parsed, n, kind, "duplicate", "the same item was recorded before")
             return ""
         outcome, reason, message = self._apply(item, instance, envelope.id)
         values = apply.waiting_row(self.draft, item, instance.id) if outcome == "waiting" else {}
-        self.draft.item(envelope.id, n, kind, outcome, reason, key_hash=key, message_id=message, **values)
+        number = self._note(parsed, n, kind, outcome, reason, key_hash=key, message_id=message, **values)
+        if outcome == "waiting":
+            apply.wait(self.draft, number, item, instance.id)
         if key is not None:
             self.draft.known.items.add(key)
         return ""
+
+    def _note(self, parsed: Parsed, n: int, kind: str, outcome: str, reason: str, **values: Any) -> int:
+        """The item's row. An envelope that was parked and released keeps those of its first time, save the parked."""
+        before = self.draft.known.tried.get(parsed.envelope.id, {})
+        if before.get(n, "parked") != "parked":
+            if outcome in ("duplicate", "skipped"):
+                return 0
+            n = max(*before, len(parsed.items)) + 1
+            before[n] = outcome
+        return self.draft.item(parsed.envelope.id, n, kind, outcome, reason, **values)
 
     def _apply(self, item: Item, instance: Instance, envelope: int) -> Outcome:
         match item:
@@ -157,18 +175,15 @@ class Judge:
             case Ticket():
                 return apply.ticket(self.draft, item, instance.id)
             case Touched():
-                lane = lane_of("ticket", instance.id, item.ticket)
-                return apply.touched(
-                    self.draft, item, instance.id, readable=instance.has("readable"), lane=lane,
-                    horizon=self._config.delivery.horizon,
-                )  # fmt: skip
+                readable, horizon = instance.has("readable"), self._config.delivery.horizon
+                return apply.touched(self.draft, item, instance.id, readable=readable, horizon=horizon)
         raise AssertionError("the union of items is closed")
 
     # ---- a message -----------------------------------------------------------------------------------
 
     def _message(self, item: Message, instance: Instance, envelope: int) -> Outcome:
         """Recognise → thread → validate → triage → record: the heart of the path."""
-        if self._is_own(item):
+        if self._is_own(item, instance.id):
             return "echo", "our own message came back", None
         sender = recognise(self.draft, item, self._directory)
         if item.automatic and sender.automatic_lately >= AUTOMATIC_MOST:
@@ -184,23 +199,25 @@ class Judge:
             apply.waited(self.draft, message, waiting)
         return "recorded", "", message.id
 
-    def _is_own(self, item: Message) -> bool:
-        return (
-            self._keys.message_of(item.key) is not None or self._keys.message_of(item.key.partition("@")[0]) is not None
-        )
+    def _is_own(self, item: Message, instance: str) -> bool:
+        """By our signature, or by the id that the channel gave to what we sent."""
+        sent = self.draft.known.messages.get(message_hash(instance, item.key), ())
+        return self._keys.message_of(item.key) is not None or any(m.direction == "out" and m.delivery for m in sent)
 
     def _record(
         self, item: Message, instance: Instance, envelope: int, sender: KnownIdentity, place: Place
     ) -> KnownMessage:
-        thread = self.draft.thread(place.query, instance.id, item.thread, item.reply_via)
+        stranger = place.standing == "third_party"  # whose thread and way back are none of the query's
+        key, via = ("", b"") if stranger else (item.thread, item.reply_via)
+        thread = self.draft.thread(place.query, instance.id, key, via)
         message = self.draft.message(
-            place.query, thread, key=item.key, at=item.at, reply_via=item.reply_via, instance=instance.id,
+            place.query, thread, key=item.key, at=item.at, reply_via=via, instance=instance.id,
             channel=instance.channel, kind=item.kind, identity_id=sender.id, envelope_id=envelope,
             direction=item.direction, private=item.private, automatic=item.automatic,
             assurance=item.sender.assurance, standing=place.standing, subject=canonical(item.subject, 2000),
             text=canonical(item.text), folds=as_json(item.folds), html=canonical(item.html),
-            language=item.language[:35], recipients=names(item.recipients), fields=canonical(as_json(item.fields)),
-            replies_to=canonical(as_json(item.replies_to[:50])),
+            language=canonical(item.language, 35), recipients=names(item.recipients),
+            fields=canonical(as_json(item.fields)), replies_to=canonical(as_json(item.replies_to[:50])),
         )  # fmt: skip
         for n, media in enumerate(item.media[:MAX_MEDIA]):
             self._attach(message, n, media, instance)
@@ -218,7 +235,8 @@ class Judge:
                 self.draft.batch.large[sha] = media.data
         self.draft.batch.insert(
             "attachments", message_id=message.id, n=n, sha256=sha, name=canonical(media.name, 500),
-            type=canonical(media.type, 200), size=size, content_id=canonical(media.content_id, 500), ref=media.ref,
+            type=canonical(media.type, 200), size=size, content_id=canonical(media.content_id, 500),
+            ref=canonical(media.ref),
         )  # fmt: skip
         if sha is None:  # only the provider has it: fetched by a durable job
             self.draft.outbox(
@@ -290,4 +308,5 @@ class Judge:
         channel = self._instances[where.instance].channel
         compose(self.draft, self._keys, query, channel, where, answered, answer, self._config.delivery.horizon)
         sender.last_ack_at = self.draft.now
+        sender.acknowledged_lately += 1
         self.draft.touch_identity(sender)

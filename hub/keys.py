@@ -50,8 +50,11 @@ class Keys:
         return self._holds(_parts("q", token), b"reply", query_id, identity_id)
 
     def message_of(self, key: str) -> int | None:
-        """The id of the message of ours that this key names, or None if we didn't make it."""
-        parts = _parts("m", key)
+        """The id of the message of ours that this key names, or None if we didn't make it.
+
+        Also as a step carries it (`key-0`) and as a Message-ID does (`key@host`): what is signed is the key.
+        """
+        parts = _parts("m", key.partition("@")[0].partition("-")[0])
         return parts[0] if parts and self._holds(parts, b"message", parts[0], 0) else None
 
     def _holds(self, parts: tuple[int, bytes] | None, purpose: bytes, number: int, other: int) -> bool:
@@ -80,4 +83,5 @@ def _parts(mark: str, text: str) -> tuple[int, bytes] | None:
     if not _form.fullmatch(text) or text[0] != mark:
         return None
     raw = base64.b32decode(text[1:].upper() + "===")
-    return int.from_bytes(raw[:8], "big"), raw[8:]
+    number = int.from_bytes(raw[:8], "big")
+    return (number, raw[8:]) if number >> 63 == 0 else None  # no id of ours is larger, no store takes it

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from context_store.lookups import KnownIdentity, KnownMessage, KnownQuery
-from context_store.text import hash_key
+from context_store.text import canonical, hash_key
 from hub.draft import Draft, message_hash, thread_hash
 from hub.keys import Keys, query_named_by
 from plugins import Message
 
+MOST_NAMED = 50
+"""Messages and tokens that one message may name: the newest of them; the rest is noise, or an attack."""
 SHORT_LINES = frozenset({"chat", "sms", "post"})
 """Kinds where people write many short messages about one matter; a mail, form or call is a matter of its own."""
 
@@ -39,13 +41,13 @@ def find_matter(
 ) -> Place:
     """The conversation that the message goes into, made if need be."""
     standing = "" if message.sender.assurance >= 1 else "claimed"
-    for token in message.tokens:
+    for token in message.tokens[:MOST_NAMED]:
         if place := _by_token(draft, message, token, sender, channel, instance, keys, standing):
             return place
     proofs = _proofs(draft, message, sender, instance, keys)
     for named, via, evidence in proofs:
         root = draft.root(named)
-        if root.state == "closed":
+        if _over(draft, root):
             continue
         return Place(_conversation(draft, root, named, sender, channel, instance, via, evidence), False, standing)
     return _new(draft, message, sender, channel, instance, keys, standing)
@@ -56,11 +58,11 @@ def _by_token(
     standing: str,
 ) -> Place | None:  # fmt: skip
     held = draft.known.tokens.get(hash_key("continue", token))
-    if held is not None and (named := draft.known.queries.get(held.query_id)):
+    if held is not None and (named := draft.known.queries.get(held.query_id)) and not _over(draft, named):
         query = _conversation(draft, draft.root(named), named, sender, channel, instance, "token", {"kind": held.kind})
         return Place(query, False, standing)
-    named = draft.known.queries.get(query_named_by(token) or 0)
-    if named is None or not keys.proves(token, named.id, named.identity_id):
+    named = _proved(draft, token, keys)
+    if named is None or _over(draft, named):
         return None
     if named.identity_id == sender.id:
         return Place(named, False, standing)
@@ -72,6 +74,11 @@ def _by_token(
     return Place(named, False, "third_party")
 
 
+def _over(draft: Draft, query: KnownQuery) -> bool:
+    """A closed matter takes nothing more: what names it begins a new one, with a hint."""
+    return draft.root(query).state == "closed"
+
+
 def _proofs(
     draft: Draft, message: Message, sender: KnownIdentity, instance: str, keys: Keys
 ) -> Iterator[tuple[KnownQuery, str, dict[str, Any]]]:
@@ -81,8 +88,10 @@ def _proofs(
         yield known.queries[thread.query_id], "thread", {"instance": instance}
     if message.sender.assurance < 1:
         return
-    for key in message.replies_to:
+    for key in message.replies_to[:MOST_NAMED]:
         for named in _named(draft, key, instance, keys):
+            if named.standing == "third_party":  # a stranger's own message there proves nothing for the stranger
+                continue
             if named.identity_id == sender.id:
                 yield known.queries[named.query_id], "reply", {"to": str(named.id)}
             elif known.by_id[named.identity_id].user_id == sender.user_id:
@@ -118,14 +127,20 @@ def _new(
 ) -> Place:
     state = "closed" if message.automatic else "new"
     query = draft.query(
-        sender, instance, channel, subject=message.subject[:500], state=state, automatic=bool(message.automatic),
-        language=message.language[:35], closed_at=draft.now if message.automatic else None, last_in_at=draft.now,
+        sender, instance, channel, subject=canonical(message.subject, 500), state=state,
+        automatic=bool(message.automatic), language=canonical(message.language, 35),
+        closed_at=draft.now if message.automatic else None, last_in_at=draft.now,
     )  # fmt: skip
-    hints = {
-        draft.root(draft.known.queries[m.query_id]).reference
-        for key in message.replies_to
-        for m in _named(draft, key, instance, keys)
-    }
+    replied = [m for key in message.replies_to[:MOST_NAMED] for m in _named(draft, key, instance, keys)]
+    named = [draft.known.queries[m.query_id] for m in replied]
+    named += [found for token in message.tokens[:MOST_NAMED] if (found := _proved(draft, token, keys))]
+    hints = {draft.root(one).reference for one in named}
     if hints:
         draft.event("query.hint", query.id, "hub", {"may_follow": sorted(hints), "why": "named without proof"})
     return Place(query, True, standing)
+
+
+def _proved(draft: Draft, token: str, keys: Keys) -> KnownQuery | None:
+    """The conversation that a true reply token names, whoever brings it."""
+    named = draft.known.queries.get(query_named_by(token) or 0)
+    return named if named is not None and keys.proves(token, named.id, named.identity_id) else None

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from context_store import answering, pending, people
 from context_store import outbox as rows
@@ -51,7 +50,7 @@ async def reply(
         message, where = await _answered(hub, matter, to_message)
         try:
             number = await hub.store.write(_reply, hub, matter, message, where, actor, canonical(text))
-        except (Stale, IntegrityError):
+        except Stale:
             continue
         hub.fabric.wake("outbox")
         hub.fabric.wake("events")

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError, OperationalError
 
-from context_store import CommitUnknown, DamagedBlob, Store, StoreAway
+from context_store import CommitUnknown, DamagedBlob, Store, StoreAway, StoreBroken
 from context_store.audit import add_events
 from context_store.blobs import BlobStore
 from context_store.crashpoints import crashpoint
 from context_store.lookups import gather
 from context_store.pending import Outcome, PendingEnvelope, claim_envelopes, settle
 from context_store.record import Batch, Stale, record
+from context_store.text import canonical
 from context_store.times import to_millis
 from hub.config import Config
 from hub.draft import Draft
@@ -68,7 +68,7 @@ class Pipeline:
             try:
                 if not await self.batch():
                     await self.fabric.wait("intake", self.config.delivery.poll)
-            except (StoreAway, CommitUnknown, OperationalError) as error:
+            except (StoreAway, CommitUnknown) as error:
                 log.warning("pipeline.store_away", why=str(error))
                 await self.clock.sleep(1)
 
@@ -95,7 +95,7 @@ class Pipeline:
         """One transaction for all; a poisoned one among them is found by halving."""
         try:
             batch = await self._judge_and_write(parsed)
-        except (StoreAway, CommitUnknown, OperationalError):
+        except (StoreAway, CommitUnknown, StoreBroken):
             raise
         except Exception as error:  # noqa: BLE001  # whatever one envelope brings must not stop the others
             if len(parsed) == 1:
@@ -115,7 +115,7 @@ class Pipeline:
             crashpoint("record.begin")
             try:
                 await self.store.write(_write, batch)
-            except (Stale, IntegrityError) as error:
+            except Stale as error:
                 log.info("pipeline.judged_again", why=str(error)[:200])
                 continue
             crashpoint("record.committed")
@@ -169,7 +169,7 @@ def _write(conn: Connection, batch: Batch) -> None:
 
 
 def _failed(parsed: Parsed, error: BaseException) -> Parsed:
-    trace = "".join(traceback.format_exception(error))[-4000:]
+    trace = canonical("".join(traceback.format_exception(error))[-4000:])
     return Parsed(parsed.envelope, cause="record_failed", trace=trace)
 
 

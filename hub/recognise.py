@@ -12,6 +12,9 @@ from context_store.lookups import KnownIdentity
 from hub.draft import Draft, as_json, identity_hash
 from plugins import Claim, Message
 
+MOST_CLAIMS = 20
+"""Further identities of one message that are looked at."""
+
 
 class Directory:
     """Which organisation a mail domain belongs to, and who may vouch for its addresses."""
@@ -42,7 +45,7 @@ def _domain(claim: Claim) -> str:
 def recognise(draft: Draft, message: Message, directory: Directory) -> KnownIdentity:
     """The sender's identity; further claims are linked, suggested, or left alone."""
     sender = draft.identity(message.sender, directory.organisation(message.sender))
-    for claim in message.claims:
+    for claim in message.claims[:MOST_CLAIMS]:
         if claim.identity == message.sender.identity:
             continue
         known = draft.known.identities.get(identity_hash(claim.identity))
@@ -59,15 +62,16 @@ def _link(draft: Draft, sender: KnownIdentity, other: KnownIdentity, claim: Clai
     """Join the sender's user to the other identity's: one row, which `unmerge` revokes."""
     if other.user_id == sender.user_id:
         return
-    link, gone, stays = draft.ids.next(), sender.user_id, other.user_id
+    link, joined = draft.ids.next(), {sender.user_id, other.user_id}
+    stays = min(joined)  # as the store works it out
     evidence: dict[str, Any] = {"via": "issuer", "issuer": claim.issuer, "says": claim.evidence}
     draft.batch.insert(
-        "links", id=link, identity_id=sender.id, user_id=stays, assurance=1, evidence=as_json(evidence),
+        "links", id=link, identity_id=sender.id, user_id=other.user_id, assurance=1, evidence=as_json(evidence),
         author="hub", created_at=draft.now,
     )  # fmt: skip
     draft.batch.relinked.add(sender.id)
     for identity in draft.known.by_id.values():
-        if identity.user_id == gone:
+        if identity.user_id in joined:
             identity.user_id = stays
     draft.event(
         "user.linked", stays, "hub", {"identity": f"{sender.scheme}:{sender.value}", "link": str(link), **evidence}

@@ -10,6 +10,8 @@ from context_store.lookups import KnownIdentity
 from plugins import Message
 
 DAY_MS = 86_400_000
+MOST_AN_HOUR = 20
+"""Acknowledgements to one proved address; more of them mean that a machine answers which does not say so."""
 
 
 class Words(Struct, frozen=True):
@@ -43,6 +45,8 @@ def may_acknowledge(message: Message, sender: KnownIdentity, standing: str, now:
         return f"the user has {sender.barred}"
     if message.sender.assurance < 1 and sender.last_ack_at is not None and now - sender.last_ack_at < DAY_MS:
         return "this unverified address had one within 24 hours"
+    if sender.acknowledged_lately >= MOST_AN_HOUR:
+        return f"this address had {MOST_AN_HOUR} within an hour: it may be a loop"
     return ""
 
 

@@ -8,7 +8,7 @@ from context_store.lookups import KnownQuery
 from context_store.text import lane_of
 from context_store.times import from_millis
 from hub.communicate.route import Route
-from hub.draft import Draft, as_json, names
+from hub.draft import Draft, as_json, identity_hash, names
 from hub.keys import Keys
 from plugins import MediaRef, Outgoing
 
@@ -45,7 +45,7 @@ def compose(
     """Add the outbound message and its delivery; returns the message's id. Private stays private."""
     number = draft.ids.next()
     key = keys.message_key(number)
-    recipient = next(i for i in draft.known.by_id.values() if (i.scheme, i.value) == (where.to.scheme, where.to.value))
+    recipient = draft.known.identities[identity_hash(where.to)]
     thread = draft.thread(query, where.instance, answered.thread, b"")
     draft.message(
         query, thread, id=number, key=key, at=from_millis(draft.now), instance=where.instance, channel=channel,
