@@ -32,7 +32,7 @@ async def inbound(request: web.Request) -> web.Response:
         return _closing(request, _plain(408, "too slow"))
     if body is None:
         return _closing(request, _plain(413, "too large"))
-    given = _request(hub, request, body)
+    given = described(hub, request, body)
     return _response(await hub.intake.accept(request.match_info["instance"], given, request.remote or ""))
 
 
@@ -57,7 +57,8 @@ async def _body(request: web.Request, limit: int) -> bytes | None:
     return bytes(read)
 
 
-def _request(hub: Hub, request: web.Request, body: bytes) -> Request:
+def described(hub: Hub, request: web.Request, body: bytes) -> Request:
+    """The request as the contract has it."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in request.raw_headers:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("utf-8", "replace")

@@ -8,6 +8,7 @@ from context_store import Store
 from context_store.blobs import BlobStore
 from hub.config import Config
 from hub.instances import Instance
+from hub.port import Port
 from plugins import Clock, Identity, Reply, Request
 
 
@@ -32,6 +33,8 @@ class Hub(Protocol):
     def blobs(self) -> BlobStore: ...
     @property
     def instances(self) -> Mapping[str, Instance]: ...
+    @property
+    def ports(self) -> Mapping[str, Port]: ...
     @property
     def intake(self) -> Intake: ...
 

@@ -1,10 +1,12 @@
 """The one web server: webhooks, console, portal and health, with one set of headers over all of it."""
 
+from weakref import WeakSet
+
 import structlog
 from aiohttp import http_parser, web
 
 from context_store import StoreAway
-from hub.web import contents, login, portal, queries, upkeep
+from hub.web import contents, login, plugged, portal, queries, upkeep
 from hub.web.guard import Handler, Route, mount, refuse_foreign_posts
 from hub.web.health import healthz, readyz
 from hub.web.inbound import inbound
@@ -47,9 +49,14 @@ def make_app(hub: Hub, operations: Operations) -> web.Application:
     app = web.Application(middlewares=[_errors, refuse_foreign_posts], client_max_size=FORM_LIMIT)
     app[HUB], app[OPERATIONS] = hub, operations
     app.on_response_prepare.append(add_headers)
+    app[plugged.SOCKETS], app[plugged.PAGES] = WeakSet(), {}
+    app.on_shutdown.append(plugged.close_sockets)
     mount(app, CONSOLE)
     app.router.add_route("*", "/in/{instance}", inbound)
     app.router.add_route("*", "/in/{instance}/{tail:.*}", inbound)
+    app.router.add_get("/p/{instance}/{path:.*}", plugged.page)
+    app.router.add_get("/ws/{instance}", plugged.socket)
+    app.router.add_get("/ws/{instance}/{tail:.*}", plugged.socket)
     app.router.add_get("/portal", portal.form)
     app.router.add_get("/portal/receipt/{receipt}", portal.receipt)
     app.router.add_get("/portal/{instance}", portal.form)
