@@ -63,6 +63,7 @@ class Desk:
             said += line
             if "/console/setup/" in line or self.process.poll() is not None:
                 break
+        assert "/console/setup/" in said, (self.folder / "serve.err").read_text()
         return said
 
     def stop(self) -> int:
