@@ -70,9 +70,13 @@ class Settled(Struct, frozen=True):
 
 
 def claim(
-    conn: Connection, now: int, lease_until: int, limit: int, kinds: Collection[str] = (), held: Collection[str] = ()
-) -> list[Work]:
-    """Lease the first due row of up to `limit` lanes, leaving out the `held` destinations."""
+    conn: Connection, now: int, lease_until: int, limit: int, kinds: Collection[str] = (), held: Collection[str] = (),
+    running: Collection[int] = (),
+) -> list[Work]:  # fmt: skip
+    """Lease the first due row of up to `limit` lanes, leaving out the `held` destinations.
+
+    `running` is what this process has in hand: a lease that it was too slow to renew is no reason to do it twice.
+    """
     earlier = t.outbox.alias("earlier")
     open_too = text("earlier.state IN ('queued', 'leased', 'uncertain')")
     first = ~exists().where(earlier.c.lane == _o.lane, earlier.c.id < _o.id, open_too)
@@ -83,6 +87,8 @@ def claim(
         .order_by(_o.due_at)
         .limit(limit)
     )
+    if running:
+        pick = pick.where(_o.id.not_in(running))
     if kinds:
         pick = pick.where(_o.kind.in_(kinds))
     if held:

@@ -98,7 +98,8 @@ class Outbox:
             return 0
         now = self._now()
         held = [name for name, health in self._health.items() if health.held_until > now]
-        works = await self.store.write(rows.claim, now, now + int(self.config.lease * 1000), room, (), held)
+        until, running = now + int(self.config.lease * 1000), list(self._running)
+        works = await self.store.write(rows.claim, now, until, room, (), held, running)
         if not works:
             return 0
         crashpoint("outbox.claimed")
