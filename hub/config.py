@@ -70,6 +70,7 @@ class Config(Struct, frozen=True, kw_only=True):
     rules: Path
     store: str
     listen: str
+    proxies: Sequence[str]
     public_url: str
     """Without a slash at its end; "" where `listen` has port 0, which is known only once it is bound."""
     name: str
@@ -151,6 +152,7 @@ def load_config(
         store=place.store,
         listen=hub.listen,
         public_url=hub.public_url.rstrip("/") or _local_url(hub.listen),
+        proxies=hub.proxies,
         name=hub.name,
         language=hub.language,
         limits=hub.limits,

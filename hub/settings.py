@@ -85,7 +85,9 @@ class Threading(Struct, frozen=True, kw_only=True):
 
     window_days: Annotated[
         int,
-        Meta(ge=0, description="Days in which a proved sender's new message joins their open query there; 0: never."),
+        Meta(
+            ge=0, description="Days in which a proved sender's chat line or post joins their open query; 0: never."
+        ),
     ] = 7
 
 
@@ -105,6 +107,10 @@ class HubSettings(Struct, frozen=True, kw_only=True):
         str,
         Meta(description='How people and providers reach the hub: "https://desk.acme.test". Unset: http on `listen`.'),
     ] = ""
+    proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks of your own reverse proxies, whose X-Forwarded-For tells limits apart."),
+    ] = ()
     data: Annotated[str, Meta(min_length=1, description="Folder of the database, keys and large attachments.")] = "var"
     store: Annotated[
         str,
@@ -126,6 +132,8 @@ class HubSettings(Struct, frozen=True, kw_only=True):
             raise ValueError('listen: expected "host:port", such as "127.0.0.1:8080" or "[::1]:8080"')
         if self.public_url and not _PUBLIC_URL.match(self.public_url):
             raise ValueError('public_url: expected "https://host" without a query or fragment')
+        if bad := [entry for entry in self.proxies if not _network(entry)]:
+            raise ValueError(f'proxies: {", ".join(bad)}: expected networks ("10.2.0.0/16")')
         if self.store and not self.store.startswith(STORES):
             raise ValueError(f"store: expected {STORE_WORDS}")
 

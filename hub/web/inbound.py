@@ -9,6 +9,7 @@ import asyncio
 from aiohttp import web
 
 from hub.instances import Instance
+from hub.web.peer import peer_of
 from hub.web.ports import Hub
 from hub.web.site import HUB
 from plugins import Reply, Request
@@ -33,7 +34,7 @@ async def inbound(request: web.Request) -> web.Response:
     if body is None:
         return _closing(request, _plain(413, "too large"))
     given = described(hub, request, body)
-    return _response(await hub.intake.accept(request.match_info["instance"], given, request.remote or ""))
+    return _response(await hub.intake.accept(request.match_info["instance"], given, peer_of(request)))
 
 
 def _limit(instance: Instance | None) -> int:

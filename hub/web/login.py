@@ -8,6 +8,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from context_store import agents, evidence
 from hub.web import auth
 from hub.web.guard import AGENT, TOKEN, Route, home
+from hub.web.peer import peer_of
 from hub.web.site import HUB, problem_page, render
 
 WRONG = "Login and password don't go together."
@@ -46,7 +47,7 @@ async def _login_page(request: web.Request) -> web.Response:
 async def _log_in(request: web.Request) -> web.StreamResponse:
     given = await form(request)
     target, login = home(given.get("next", "")), given.get("login", "")
-    result = await auth.log_in(request.app[HUB], login, given.get("password", ""), request.remote or "")
+    result = await auth.log_in(request.app[HUB], login, given.get("password", ""), peer_of(request))
     if isinstance(result, bytes):
         return _welcome(request, result, target)
     status, wrong = (429, WAIT) if result == "wait" else (401, WRONG)
