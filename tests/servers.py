@@ -172,8 +172,11 @@ class Dovecot:
         """The maildir of one folder; it exists after `deliver` or a log-in."""
         return self.room / "mail" / user / ("" if name == "INBOX" else f".{name}")
 
-    def deliver(self, user: str, raw: bytes, name: str = "INBOX", *, age: float = 0) -> None:
-        """Put a mail into a maildir as an MTA did `age` seconds ago; Dovecot gives it a UID when it next looks."""
+    def deliver(self, user: str, raw: bytes, name: str = "INBOX", *, age: float = 0) -> str:
+        """Put a mail into a maildir as an MTA did `age` seconds ago; Dovecot gives it a UID when it next looks.
+
+        Returns the file's name, by which `uids` knows it.
+        """
         maildir = self.folder(user, name)
         for part in ("cur", "new", "tmp"):
             if not (maildir / part).is_dir():
@@ -185,6 +188,12 @@ class Dovecot:
         self._own(file)
         os.utime(file, (seconds - age, seconds - age))  # INTERNALDATE
         file.rename(maildir / "new" / file.name)
+        return file.name
+
+    def uids(self, user: str, name: str = "INBOX") -> dict[str, int]:
+        """File name → UID, from Dovecot's own list: `17 W512 :1795305600.M1P2Q3.test`."""
+        listed = (self.folder(user, name) / "dovecot-uidlist").read_text().splitlines()[1:]
+        return {file: int(facts.split()[0]) for facts, _, file in (line.partition(" :") for line in listed)}
 
     def forget_uids(self, user: str, name: str = "INBOX") -> None:
         """Make UIDVALIDITY change, as a rebuilt mailbox does (F53); a session that is ending may undo it."""
