@@ -45,7 +45,7 @@ class Served:
         self._run: subprocess.Popen[bytes] | None = None
 
     def start(self, environ: dict[str, str] | None = None, *, fresh: bool = False) -> None:
-        assert self.exitcode is not None or (self._forked is None and self._run is None)
+        assert self.exitcode is not None
         self._forked = self._run = None
         if fresh:
             with self.log.open("ab") as log:
@@ -66,10 +66,10 @@ class Served:
 
     @property
     def exitcode(self) -> int | None:
-        """None while it runs; negative: the signal that ended it."""
+        """None while it runs; negative: the signal that ended it; 0 before the first start."""
         if self._run is not None:
             return self._run.poll()
-        return self._forked.exitcode if self._forked is not None else None
+        return self._forked.exitcode if self._forked is not None else 0
 
     async def ready(self) -> None:
         """Until it takes connections. Raises Died."""
