@@ -21,9 +21,9 @@ ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexi
 class Desk:
     """A folder with a configuration, and commands that run in it."""
 
-    def __init__(self, folder: Path, **environ: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environ = {**ENVIRON, **environ}
+        self.environ = dict(ENVIRON)
         self.process: subprocess.Popen[str] | None = None
         self.greeting = ""
         self.sample: Any = None
@@ -76,6 +76,11 @@ class Desk:
             assert self.process.stdout
             self.process.stdout.close()
 
+    def end(self) -> None:
+        """For a test that failed before it stopped its hub."""
+        if self.process and self.process.poll() is None:
+            self.stop()
+
     def until(self, words: str) -> str:
         """The log, once it has these words."""
         end = time.monotonic() + 30
@@ -87,9 +92,11 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    """Configured, not served."""
-    return Desk(tmp_path)
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """Configured, not served; what the test leaves running is ended."""
+    made = Desk(tmp_path)
+    yield made
+    made.end()
 
 
 @pytest.fixture(scope="module")
@@ -99,4 +106,4 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     made.greeting = made.serve()
     made.sample = made.json("sample")
     yield made
-    made.stop()
+    made.end()

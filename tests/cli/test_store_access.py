@@ -67,15 +67,15 @@ def test_a_database_that_does_not_answer_is_away(unused_tcp_port: int):
         pass
 
 
-def test_a_desk_on_postgresql_serves_lists_changes_and_is_backed_up(tmp_path: Path, postgresql_url: str):
-    desk = Desk(tmp_path, TRUNKLINE_STORE=postgresql_url)
+def test_a_desk_on_postgresql_serves_lists_changes_and_is_backed_up(desk: Desk, postgresql_url: str):
+    desk.environ["TRUNKLINE_STORE"] = postgresql_url
     desk.serve()
     reference = next(each["reference"] for each in desk.json("sample") if each["instance"] == "hook")
     examined = json.loads(desk.run("doctor", "--json").stdout)
     wrong = [one["what"] for one in examined if not one["ok"] and "lies on" not in one["what"]]
     assert all("fsync = off" in what for what in wrong)  # so the fixture runs it
     assert desk.run("backup", "copy").returncode == 0
-    assert (tmp_path / "copy" / "trunkline.dump").stat().st_size > 0
+    assert (desk.folder / "copy" / "trunkline.dump").stat().st_size > 0
     assert desk.stop() == 0
     assert desk.run("query", "set", reference, "--state", "closed").returncode == 0
     assert desk.json("query", "show", reference)["query"]["state"] == "closed"
