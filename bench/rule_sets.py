@@ -78,7 +78,7 @@ def vocabulary(seed: int, size: int = _WORDS) -> list[str]:
 def rules(count: int) -> Iterator[Rule]:
     """The first 10,000 are the same for each count above."""
     for site in range(-(-count // FIRST)):
-        rng, words = random.Random(site + 1), vocabulary(site)
+        rng, words = random.Random(site + 1), [f"{'' if site == 0 else f'q{chr(96 + site)}'}{word}" for word in vocabulary(site)]
         for number in range(min(FIRST, count - site * FIRST)):
             yield _rule(rng, words, site, site * FIRST + number)
 
@@ -92,7 +92,7 @@ def _rule(rng: random.Random, words: Sequence[str], site: int, number: int) -> R
     if kind < 0.6:
         asked["words"] = tuple(f"{word()} {word()}" if rng.random() < 0.2 else word() for _ in range(rng.randint(1, 4)))
     elif kind < 0.85:
-        asked["pattern"] = _pattern(rng, word)
+        asked["pattern"] = _pattern(rng, word, "" if site == 0 else f"Q{site}")
     elif kind < 0.95:
         asked["domain"] = f"d{rng.randrange(_DOMAINS)}.site{site}.test"
     else:
@@ -107,7 +107,7 @@ def _rule(rng: random.Random, words: Sequence[str], site: int, number: int) -> R
     return Rule(name=f"rule-{number}", sets=sets, **asked)
 
 
-def _pattern(rng: random.Random, word: Any) -> str:
+def _pattern(rng: random.Random, word: Any, code: str) -> str:
     shape = rng.randrange(5)
     if shape == 0:
         return rf"(?i)\b{word()}[- ]?[0-9]{{2,4}}\b"
@@ -117,7 +117,7 @@ def _pattern(rng: random.Random, word: Any) -> str:
         return rf"(?i)^(?:re: |fwd?: )?{word()} {word()}"
     if shape == 3:
         return rf"(?i)(?:{word()}|{word()}|{word()})(?: is)? (?:broken|gone)"
-    return rf"\b[A-Z]{{2}}{rng.randrange(10, 99)}-{rng.randrange(100, 999)}[A-Z]?\b"
+    return rf"\b{code}[A-Z]{{2}}{rng.randrange(10, 99)}-{rng.randrange(100, 999)}[A-Z]?\b"
 
 
 def file_of(drawn: Sequence[Rule]) -> str:

@@ -3,7 +3,7 @@
 from routing.decide import decide
 from routing.explain import Check, Explanation, RuleTrace, explain, in_words
 from routing.load import load_rules
-from routing.model import ENGINE, Attachment, Decision, Facts, Mention, Outcome, Person, Rule, RuleSet, Sender
+from routing.model import ENGINE, Attachment, Decision, Facts, History, Mention, Outcome, Person, Rule, RuleSet, Sender
 from routing.text import fold
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Decision",
     "Explanation",
     "Facts",
+    "History",
     "Mention",
     "Outcome",
     "Person",

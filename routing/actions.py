@@ -18,22 +18,28 @@ SETS: Mapping[str, tuple[str, ...]] = {
     "target": (),
     "tags": (),
     "language": (),
+    "hold": (),
+    "acknowledgement": (),
+    "article": (),
+    "park": (),
+    "spam": (),
 }
 """Field → its closed list, if it has one."""
 
-NAMED = ("target", "team", "service", "value_stream")
-"""Fields whose values are names of things that the hub knows: `RuleSet.mentions`."""
+NAMED = {"target": "target", "team": "team", "service": "service", "value_stream": "value_stream",
+         "acknowledgement": "template", "article": "article"}  # fmt: skip
+"""Field → kind, of those whose values are names of things that the hub knows: `RuleSet.mentions`."""
 
 _LONGEST = 100
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
-def read_sets(table: Any, report: Report) -> tuple[dict[str, str], tuple[str, ...]]:
+def read_sets(table: Any, report: Report) -> tuple[dict[str, str | bool], tuple[str, ...]]:
     """The `set` table: its single values, and its tags."""
     if not isinstance(table, dict):
         report("set", "expected a table", 'e.g. set.type = "incident"')
         return {}, ()
-    values: dict[str, str] = {}
+    values: dict[str, str | bool] = {}
     for field, value in table.items():
         if field not in SETS:
             report(f"set.{field}", "unknown field", f"allowed: {', '.join(SETS)}")
@@ -44,6 +50,10 @@ def read_sets(table: Any, report: Report) -> tuple[dict[str, str], tuple[str, ..
 
 def _sound(field: str, value: Any, report: Report) -> bool:
     allowed = SETS[field]
+    if field == "spam":
+        if not isinstance(value, bool):
+            report("set.spam", "expected true or false", "")
+        return isinstance(value, bool)
     if not _is_name(value):
         fix = f"allowed: {', '.join(allowed)}" if allowed else ""
         report(f"set.{field}", f"expected a string of 1 to {_LONGEST} printable characters", fix)

@@ -5,10 +5,12 @@ the same nodes, so an explanation cannot differ from what was decided.
 """
 
 from collections.abc import Set as AbstractSet
+from datetime import datetime
 from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from routing.calendars import Calendar
 from routing.fields import Value
 
 Mode = Literal["any", "all", "none"]
@@ -98,6 +100,36 @@ class Range(Struct, frozen=True, gc=False):
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
 
+class Counts(Struct, frozen=True, gc=False):
+    """How many in the last days, within limits, both included."""
+
+    field: str
+    days: int
+    low: float | None = None
+    high: float | None = None
+
+    def holds(self, view: View) -> bool:
+        """False where fewer days were counted than are asked for."""
+        value = view.value(self.field)
+        if not isinstance(value, tuple) or len(value) < self.days:
+            return False
+        count = sum(each for each in value[: self.days] if isinstance(each, int))
+        return (self.low is None or count >= self.low) and (self.high is None or count <= self.high)
+
+
+class Hours(Struct, frozen=True, gc=False):
+    """Whether a calendar was open when the message came."""
+
+    field: str
+    calendar: Calendar
+    wanted: bool
+
+    def holds(self, view: View) -> bool:
+        """False either way where the time is missing, or has no zone."""
+        at = view.value(self.field)
+        return isinstance(at, datetime) and at.tzinfo is not None and self.calendar.is_open(at) is self.wanted
+
+
 class Missing(Struct, frozen=True, gc=False):
     """The fact is not known, not said or empty."""
 
@@ -144,7 +176,7 @@ class Any(Struct, frozen=True, gc=False):
 INBOUND = Names("direction", "is", frozenset({"in"}))
 """Stands in every rule that does not ask for a direction: rules never act on what our side wrote unless they say so."""
 
-Leaf = Words | Matches | Names | Flag | Range | Missing
+Leaf = Words | Matches | Names | Flag | Range | Counts | Hours | Missing
 Node = Leaf | Not | All | Any
 
 

@@ -1,6 +1,7 @@
 """The `[[example]]` tables: messages with what should become of them, run as the file's tests at every load."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from routing.model import (
     Attachment,
     Decision,
     Facts,
+    History,
     Impact,
     Person,
     Priority,
@@ -42,6 +44,12 @@ class ExampleMessage(Struct, frozen=True, kw_only=True):
     language: str | None = None
     fields: Mapping[str, str] = {}
     tags: tuple[str, ...] | None = None
+    at: datetime | None = None
+    recipients: tuple[str, ...] | None = None
+    service: str | None = None
+    history: History | None = None
+    announced: tuple[str, ...] | None = None
+    major_incidents: tuple[str, ...] | None = None
 
 
 class Expected(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -60,6 +68,11 @@ class Expected(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: tuple[str, ...] | None = None
     """At least these."""
     language: str | None = None
+    hold: str | None = None
+    acknowledgement: str | None = None
+    article: str | None = None
+    park: str | None = None
+    spam: bool | None = None
 
 
 class Example(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from routing.conditions import All, Any, Flag, Leaf, Matches, Missing, Names, Node, Not, Range, Words
+from routing.conditions import All, Any, Counts, Flag, Hours, Leaf, Matches, Missing, Names, Node, Not, Range, Words
 from routing.decide import decide
 from routing.model import Decision, Facts, Rule, RuleSet
 from routing.view import MessageView
@@ -130,6 +130,11 @@ def _asked(leaf: Leaf) -> tuple[str, tuple[str, ...]]:
         case Range():
             limits = (("min", leaf.low), ("max", leaf.high))
             return "within", tuple(f"{side} {limit:g}" for side, limit in limits if limit is not None)
+        case Counts():
+            limits = (("min", leaf.low), ("max", leaf.high))
+            return f"in {leaf.days} days", tuple(f"{side} {limit:g}" for side, limit in limits if limit is not None)
+        case Hours():
+            return "is", ("open" if leaf.wanted else "closed",)
         case Missing():
             return "missing", ()
 
@@ -146,7 +151,7 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        value = ", ".join(value) or "(none)"
+        value = ", ".join(map(str, value)) or "(none)"
     text = " ".join(str(value)[: 4 * SHOWN].split())
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 

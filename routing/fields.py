@@ -4,25 +4,28 @@ The types decide which operators a field has (`OPERATORS`). docs/rules.md has bo
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
 
-from routing.model import Attachment, Facts, Person, Sender
+from routing.model import Attachment, Facts, History, Person, Sender
 
-Type = Literal["text", "name", "names", "free", "flag", "number"]
-Value = str | tuple[str, ...] | bool | float
+Type = Literal["text", "name", "names", "free", "flag", "number", "counts", "hours"]
+Value = str | tuple[str, ...] | bool | float | tuple[int, ...] | datetime
 
 OPERATORS: Mapping[str, tuple[str, ...]] = {
-    "text": ("any", "all", "none", "matches"),
-    "name": ("is", "matches"),
-    "names": ("any", "all", "none"),
-    "free": ("is", "any", "all", "none", "matches"),
+    "text": ("any", "all", "none", "in", "matches"),
+    "name": ("is", "in", "matches"),
+    "names": ("any", "all", "none", "in"),
+    "free": ("is", "any", "all", "none", "in", "matches"),
     "flag": ("is",),
     "number": ("min", "max"),
+    "counts": ("days", "min", "max"),
+    "hours": ("is",),
 }
-SHORT: Mapping[str, str] = {"name": "is", "names": "any", "free": "is", "flag": "is"}
+SHORT: Mapping[str, str] = {"name": "is", "names": "any", "free": "is", "flag": "is", "hours": "is"}
 """The operator that a bare value stands for: `channel = ["email"]` is `channel.is = ["email"]`."""
 
 
@@ -36,9 +39,11 @@ class Field(Struct, frozen=True):
     """Where the values form a closed list."""
     lowest: int = 0
     highest: int | None = None
+    since: int = 1
+    """`Facts.version` that it came with: of older facts it is not known whether they had it."""
 
 
-_NOBODY, _STRANGER = Sender(), Person()
+_NOBODY, _STRANGER, _NO_HISTORY = Sender(), Person(), History()
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "pdf": ("application/pdf",),
@@ -136,14 +141,27 @@ FIELDS: Mapping[str, Field] = {
     "automatic_kind": Field("name", "which machine wrote it", lambda f: f.automatic, AUTOMATIC),
     "language": Field("name", "language of the message", lambda f: f.language),
     "tags": Field("names", "tags of the query before this message", lambda f: f.tags),
+    "recipients": Field("names", "addresses that it was sent to", lambda f: f.recipients, since=2),
+    "service": Field("name", "service that the user chose, or that the query has", lambda f: f.service, since=2),
+    "history.open_queries": Field("number", "open queries of the user",
+                                  lambda f: (f.history or _NO_HISTORY).open_queries, since=2),
+    "history.contacts": Field("counts", "earlier messages of the user in the last `days` days",
+                              lambda f: (f.history or _NO_HISTORY).contacts, since=2),
+    "history.same_subject": Field("number", "earlier messages of the user with this subject",
+                                  lambda f: (f.history or _NO_HISTORY).same_subject, since=2),
+    "announced": Field("names", "services with an active announcement", lambda f: f.announced, since=2),
+    "major_incidents": Field("names", "services with a major incident", lambda f: f.major_incidents, since=2),
 }  # fmt: skip
 
 NAMESPACES: Mapping[str, tuple[str, Callable[[Facts], Mapping[str, str]]]] = {
-    "fields": ("form field, IVR choice or chosen header of this name", lambda f: f.fields),
+    "fields": ("form field, IVR choice or chosen mail header of this name", lambda f: f.fields),
     "user.fields": ("field of this name in the directory's record of the user",
                     lambda f: (f.user or _STRANGER).fields),
 }  # fmt: skip
 """Fields whose last part the site names: `fields.<name>`."""
+
+HOURS = "hours"
+"""The space whose last part names a calendar of the file: `hours.<name>`."""
 
 
 @lru_cache(maxsize=4096)
@@ -155,9 +173,12 @@ def field_of(path: str) -> Field | None:
         name = path.removeprefix(space + ".")
         if name not in {path, ""}:
             return Field("free", doc, lambda facts: read(facts).get(name))  # noqa: B023  returned at once
+    name = path.removeprefix(HOURS + ".")
+    if name not in {path, ""}:
+        return Field("hours", "the calendar of this name was open when the message came", lambda f: f.at, since=2)
     return None
 
 
 def paths() -> tuple[str, ...]:
     """All that may be asked, as an administrator writes it."""
-    return (*FIELDS, *(f"{space}.<name>" for space in NAMESPACES))
+    return (*FIELDS, *(f"{space}.<name>" for space in (*NAMESPACES, HOURS)))

@@ -101,7 +101,7 @@ class Index:
 
     def _answered(self, part: Node, keys: list[Key]) -> bool:
         """Whether having one of `keys` is the same as `part` being true."""
-        exact = (isinstance(part, Words | Names) and part.mode in {"is", "any"}) or keys[0][0] == "loose"
+        exact = (isinstance(part, Words | Names) and part.mode in {"is", "any"}) or (isinstance(part, Matches) and keys[0][0] == "loose")
         return exact and self._anchor(part) == keys
 
     def candidates(self, view: MessageView) -> list[int]:

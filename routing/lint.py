@@ -6,7 +6,7 @@ Simple cases, without false alarms: what is reported is certain, what is not rep
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from routing.conditions import All, Any, Flag, Leaf, Matches, Missing, Names, Node, Not, Range, Words
+from routing.conditions import All, Any, Counts, Flag, Hours, Leaf, Missing, Names, Node, Not, Range, Words
 from routing.fields import FIELDS
 from routing.model import Rule
 
@@ -26,7 +26,7 @@ def why_never(node: All) -> str | None:
             reasons = [why_never(branch) for branch in part.parts]
             if all(reasons):
                 return f"no branch of any can match ({reasons[0]})"
-    return next((why for why in (*_denied(parts), *_missing(parts), *_disjoint(parts), *_words(parts))), None)
+    return next((why for why in (*_denied(parts), *_missing(parts), *_disjoint(parts), *_limits(parts), *_words(parts))), None)
 
 
 def _denied(parts: Sequence[Node]) -> Iterator[str]:
@@ -39,7 +39,7 @@ def _denied(parts: Sequence[Node]) -> Iterator[str]:
 def _missing(parts: Sequence[Node]) -> Iterator[str]:
     missing = {part.field for part in parts if isinstance(part, Missing)}
     for part in parts:
-        if isinstance(part, Words | Matches | Names | Flag | Range) and part.field in missing:
+        if isinstance(part, Leaf) and not isinstance(part, Missing) and part.field in missing:
             yield f"{part.field} is asked for and must be missing"
 
 
@@ -51,8 +51,21 @@ def _disjoint(parts: Sequence[Node]) -> Iterator[str]:
             values[part.field] = values.get(part.field, part.names) & part.names
             if not values[part.field]:
                 yield f"{part.field} can't be two things at once"
-        elif isinstance(part, Flag) and flags.setdefault(part.field, part.wanted) is not part.wanted:
+        elif isinstance(part, Flag | Hours) and flags.setdefault(part.field, part.wanted) is not part.wanted:
             yield f"{part.field} can't be true and false"
+
+
+def _limits(parts: Sequence[Node]) -> Iterator[str]:
+    ranges: dict[tuple[str, int], tuple[float, float]] = {}
+    for part in parts:
+        if isinstance(part, Range | Counts):
+            key = (part.field, part.days if isinstance(part, Counts) else 0)
+            low, high = ranges.get(key, (float("-inf"), float("inf")))
+            low = max(low, low if part.low is None else part.low)
+            high = min(high, high if part.high is None else part.high)
+            ranges[key] = low, high
+            if low > high:
+                yield f"{part.field} can't be above {low:g} and below {high:g}"
 
 
 def _words(parts: Sequence[Node]) -> Iterator[str]:
@@ -90,3 +103,13 @@ def shadows(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule]]:
 
 def _common(part: Node) -> bool:
     return isinstance(part, Leaf) and bool(field := FIELDS.get(part.field)) and bool(field and field.allowed)
+
+
+def copies(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule]]:
+    """(rule, earlier rule that asks and does the same), whatever their names and notes."""
+    seen: dict[object, Rule] = {}
+    for rule in rules:
+        key = (frozenset(conjuncts(rule.when)), tuple(sorted(rule.sets.items())), rule.tags, rule.stop)
+        earlier = seen.setdefault(key, rule)
+        if earlier is not rule:
+            yield rule, earlier

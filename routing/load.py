@@ -5,23 +5,25 @@ A file is taken whole or not at all: what is taken has run its own examples, and
 
 import hashlib
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import re2
 import tomli
 
 from plugins import BadConfig, Problem
 from routing.actions import NAMED, SETS, read_sets
+from routing.calendars import Calendar, read_calendar
+from routing.catalogue import Catalogue, read_service, read_targets
 from routing.conditions import INBOUND, All, Names, leaves
 from routing.decide import DEFAULT, MATRIX
 from routing.examples import Example, read_example, run_example
 from routing.index import Index
-from routing.lint import shadows, why_never
+from routing.lint import copies, shadows, why_never
 from routing.matrix import DEFAULT as DEFAULT_MATRIX
 from routing.matrix import Matrix, read_matrix
 from routing.model import ENGINE, Mention, Report, Rule, RuleSet
-from routing.parse import read_conditions
+from routing.parse import Scope, read_conditions, read_list
 from routing.places import Places
 
 MAX_BYTES = 64 << 20
@@ -30,10 +32,12 @@ MAX_BYTES = 64 << 20
 NEEDED = ("type", "impact", "urgency", "target")
 """What `[default]` must say, so that every decision is whole."""
 
-_TABLES = ("rule", "example", "default", "matrix")
-_RULE_KEYS = ("name", "note", "when", "set", "stop")
+_TABLES = ("rule", "example", "default", "matrix", "group", "list", "calendar", "service", "targets")
+_RULE_KEYS = ("name", "note", "group", "when", "set", "stop")
 PARTS = 100
 """Of a dotted key: tomli needs time that grows with their square."""
+
+T = TypeVar("T")
 
 _DOTTED = re.compile(r"(?:\.\s*+[\w\"'-]++\s*+)++")
 
@@ -86,18 +90,25 @@ class _Loader:
     def __init__(self, data: bytes, document: dict[str, Any], places: Places) -> None:
         self._data, self._document, self._places = data, document, places
         self._problems: list[Problem] = []
+        self._lines: dict[str, int] = {}
 
     def load(self) -> RuleSet:
         document = self._document
         for key in document.keys() - set(_TABLES):
             self._report(self._places.line(key), key)("", "unknown table", f"allowed: {', '.join(_TABLES)}")
+        calendars = self._named("calendar", read_calendar)
+        catalogue = self._catalogue(calendars)
+        self._scope = Scope(lists=self._named("list", read_list), calendars=calendars)
+        self._groups = self._named("group", self._group)
         rules = tuple(self._rule(table, number) for number, table in enumerate(self._list("rule")))
         default = self._default(document.get("default"))
         matrix = self._matrix(document)
         examples = [self._example(table, number) for number, table in enumerate(self._list("example"))]
         self._lint(rules)
+        self._unused(catalogue)
+        self._strangers(rules, default, catalogue)
         self._fail()
-        rule_set = self._rule_set(rules, default, matrix)
+        rule_set = self._rule_set(rules, default, matrix, catalogue)
         for example, report in examples:
             if example:
                 run_example(rule_set, example, report)
@@ -124,6 +135,49 @@ class _Loader:
             return []
         return tables
 
+    def _named(self, kind: str, read: Callable[[str, Any, Report], T | None]) -> dict[str, T]:
+        """All `[kind.<name>]`, or the entries of `[kind]`."""
+        tables = self._document.get(kind, {})
+        if not isinstance(tables, dict):
+            self._report(self._places.line(kind), kind)("", "expected a table", f"write [{kind}.name]")
+            return {}
+        made = {}
+        for name, table in tables.items():
+            self._lines[f"{kind}.{name}"] = line = self._places.named(kind, name)
+            known = read(name, table, self._report(line, f"{kind}.{name}"))
+            if known is not None:
+                made[name] = known
+        return made
+
+    def _group(self, name: str, table: Any, report: Report) -> All | None:
+        if not isinstance(table, dict) or "when" not in table:
+            report("when", "missing", "say what all rules of the group ask for")
+            return None
+        for key in table.keys() - {"when", "note"}:
+            report(key, "unknown key", "allowed: when, note")
+        return read_conditions(table["when"], "when", report, self._scope)
+
+    def _catalogue(self, calendars: Mapping[str, Calendar]) -> Catalogue:
+        line = self._places.line("targets")
+        services = self._named("service", lambda name, table, report: read_service(name, table, calendars, report))
+        targets = read_targets(self._document.get("targets", {}), "", self._report(line, "targets"))
+        return Catalogue(services=services, targets=targets, calendars=calendars)
+
+    def _unused(self, catalogue: Catalogue) -> None:
+        """A list, calendar or group that nothing names is a slip: a condition was forgotten, or misspelt elsewhere."""
+        used = self._scope.used | {f"calendar.{service.hours}" for service in catalogue.services.values()}
+        for path in self._lines.keys() - used:
+            if path.partition(".")[0] in {"list", "calendar", "group"}:
+                self._report(self._lines[path], path)("", "nothing in the file uses it", "take it out, or name it")
+
+    def _strangers(self, rules: tuple[Rule, ...], default: Rule, catalogue: Catalogue) -> None:
+        """Services that the file's own catalogue does not have; where it has none, the hub may know them."""
+        for rule in (*rules, default) if catalogue.services else ():
+            if "service" in rule.sets and rule.sets["service"] not in catalogue.services:
+                what = f"there is no service {rule.sets['service']!r}"
+                known = ", ".join(catalogue.services)
+                self._report(rule.line, f"rule {rule.name}")("set.service", what, f"there are: {known}")
+
     def _rule(self, table: Any, number: int) -> Rule:
         line = self._places.line("rule", number)
         if not isinstance(table, dict):
@@ -145,17 +199,30 @@ class _Loader:
         if not table.get("set") and stop is False:
             report("set", "the rule does nothing", f"set one of: {', '.join(SETS)}; or stop = true")
         when = self._when(table, report)
-        return Rule(name=str(name), when=when, sets=sets, tags=tags, stop=stop is True, note=str(note), line=line)
+        return Rule(name=str(name), when=when, sets=sets, tags=tags, stop=stop is True, note=str(note),
+                    group=str(table.get("group", "")), line=line)  # fmt: skip
 
     def _when(self, table: dict[str, Any], report: Report) -> All:
         """Our own outbound messages are seen only by rules that ask for the direction."""
-        if "when" not in table:
+        guard = self._guard(table, report)
+        if "when" not in table and guard is None:
             report("when", "missing", "say when the rule matches; what holds for every message belongs in [default]")
             return All(())
-        when = read_conditions(table["when"], "when", report)
+        own = read_conditions(table["when"], "when", report, self._scope) if "when" in table else All(())
+        when = All((*(guard.parts if guard else ()), *own.parts))
         if any(leaf.field == "direction" for leaf in leaves(when)):
             return when
         return All((*when.parts, INBOUND))
+
+    def _guard(self, table: dict[str, Any], report: Report) -> All | None:
+        if "group" not in table:
+            return None
+        name = table["group"]
+        if not isinstance(name, str) or name not in self._document.get("group", {}):
+            report("group", f"there is no group {name!r}", f"write [group.{name}], or leave it out")
+            return All(())
+        self._scope.used.add(f"group.{name}")
+        return self._groups.get(name, All(()))
 
     def _default(self, table: Any) -> Rule:
         report = self._report(self._places.line("default"), "default", "default")
@@ -190,8 +257,11 @@ class _Loader:
         for rule, above in shadows(rules):
             what = f"never runs: {above.name} (line {above.line}) asks for no more and stops before it"
             self._report(rule.line, f"rule {rule.name}")("", what, "move it up, or take it out")
+        for rule, same in copies(rules):
+            what = f"never adds anything: it differs from {same.name} (line {same.line}) in its name alone"
+            self._report(rule.line, f"rule {rule.name}")("", what, "take one of them out")
 
-    def _rule_set(self, rules: tuple[Rule, ...], default: Rule, matrix: Matrix) -> RuleSet:
+    def _rule_set(self, rules: tuple[Rule, ...], default: Rule, matrix: Matrix, catalogue: Catalogue) -> RuleSet:
         try:
             index = Index(rules)
         except re2.error as error:
@@ -205,15 +275,17 @@ class _Loader:
             matrix=matrix,
             index=index,
             named=tuple(self._mentions(rules, default)),
+            calendars=catalogue.calendars,
+            catalogue=catalogue,
         )
 
     def _mentions(self, rules: tuple[Rule, ...], default: Rule) -> Iterator[Mention]:
         for rule in (*rules, default):
             place = self._places.place(rule.line)
             prefix = rule.name if rule is default else f"rule {rule.name}"
-            for kind in NAMED:
-                if kind in rule.sets:
-                    yield Mention(kind=kind, name=rule.sets[kind], file=place, key=f"{prefix}: set.{kind}")
+            for field, kind in NAMED.items():
+                if field in rule.sets:
+                    yield Mention(kind=kind, name=str(rule.sets[field]), file=place, key=f"{prefix}: set.{field}")
             for leaf in leaves(rule.when):
                 if isinstance(leaf, Names) and leaf.field == "instance":
                     for name in sorted(leaf.names):

@@ -6,19 +6,22 @@ From a decision's facts every "why" and "why not" is computed again, so nothing 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec import Struct
 
 if TYPE_CHECKING:
+    from routing.calendars import Calendar
+    from routing.catalogue import Catalogue
     from routing.conditions import All
     from routing.index import Index
 
 ENGINE = 1
 """Rises when the same file and facts would give another decision: stored in each decision, part of the hash."""
 
-FACTS = 1
+FACTS = 2
 """Rises when a fact is added: one younger than the stored `Facts.version` was not captured, which is not missing."""
 
 QueryType = Literal["incident", "request", "consultation", "complaint", "compliment", "feedback", "unknown"]
@@ -50,6 +53,8 @@ class Person(Struct, frozen=True, kw_only=True, omit_defaults=True):
     contract: str | None = None
     fields: Mapping[str, str] = {}
     """Whatever else the directory says of the user."""
+    as_of: datetime | None = None
+    """When the directory said all this."""
 
 
 class Attachment(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -59,6 +64,16 @@ class Attachment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     type: str = "application/octet-stream"
     size: int | None = None
     """Bytes; None while they are not fetched yet."""
+
+
+class History(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the user had with us before this message; None is not counted yet."""
+
+    open_queries: int | None = None
+    contacts: tuple[int, ...] | None = None
+    """Messages of theirs in each of the last periods of 24 hours, newest first, this one left out."""
+    same_subject: int | None = None
+    """Those with the same subject, folded and without `Re:`, in the time that `contacts` covers."""
 
 
 class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -89,6 +104,17 @@ class Facts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fields: Mapping[str, str] = {}
     tags: tuple[str, ...] | None = None
     """Tags of the query before this decision."""
+    at: datetime | None = None
+    """When the message was received, with its zone: business hours are asked of it."""
+    recipients: tuple[str, ...] | None = None
+    """Addresses that it was sent to."""
+    service: str | None = None
+    """Chosen by the user, or known from the query, before this decision."""
+    history: History | None = None
+    announced: tuple[str, ...] | None = None
+    """Services with an active announcement; an empty tuple is known to be none."""
+    major_incidents: tuple[str, ...] | None = None
+    """Services with a major incident."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -104,6 +130,15 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     team: str | None = None
     tags: tuple[str, ...] = ()
     language: str | None = None
+    hold: str | None = None
+    """Why the query waits for a person to validate it."""
+    acknowledgement: str | None = None
+    """Name of the template that the sender is answered with."""
+    article: str | None = None
+    """Name of the help article that is offered to the agent and, where the channel can, to the user."""
+    park: str | None = None
+    """Why a person must look before anything else happens."""
+    spam: bool = False
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -125,10 +160,12 @@ class Rule(Struct, frozen=True, kw_only=True, gc=False):
 
     name: str
     when: "All"
-    sets: Mapping[str, str]
+    sets: Mapping[str, str | bool]
     tags: tuple[str, ...] = ()
     stop: bool = False
     note: str = ""
+    group: str = ""
+    """Its guard stands in `when` already."""
     line: int = 0
     """Of its header in the file; 0 if not known."""
     marks: Mapping[str, str] = {}
@@ -144,7 +181,7 @@ class Mention(Struct, frozen=True, kw_only=True, gc=False):
     """A name of something outside the file, which the hub checks: does this team, target, service, … exist?"""
 
     kind: str
-    """`target`, `team`, `service`, `value_stream`, `instance`."""
+    """`target`, `team`, `service`, `value_stream`, `instance`, `template`, `article`."""
     name: str
     """As the file has it; an instance folded (`routing.fold`), as conditions compare it."""
     file: str
@@ -165,6 +202,8 @@ class RuleSet:
     matrix: Mapping[str, Mapping[str, str]]
     index: "Index"
     named: tuple[Mention, ...]
+    calendars: Mapping[str, "Calendar"]
+    catalogue: "Catalogue"
 
     def mentions(self) -> Sequence[Mention]:
         """Every name that the hub should hold against its configuration, with its place."""

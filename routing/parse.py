@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, cast
 
+import msgspec
 import re2
+from msgspec import Struct
 
-from routing.conditions import All, Flag, Matches, Missing, Mode, Names, Node, Not, Range, Words
+from routing.calendars import Calendar
+from routing.conditions import All, Counts, Flag, Hours, Matches, Missing, Mode, Names, Node, Not, Range, Words
 from routing.conditions import Any as AnyOf
-from routing.fields import FIELDS, NAMESPACES, OPERATORS, SHORT, Field, field_of, paths
+from routing.fields import FIELDS, HOURS, NAMESPACES, OPERATORS, SHORT, Field, field_of, paths
 from routing.finders import PATTERN_MEM, re2_options
 from routing.model import Report
 from routing.text import fold, plain
@@ -22,10 +25,29 @@ LONGEST = 1000
 _ODD = "\n\x01\U0010fffd\n"
 """What nobody's pattern is about: one that finds it, and the empty text, finds everything."""
 
+MOST_DAYS = 90
+"""What the hub counts back."""
+
 GROUPS = ("all", "any", "not", "missing")
 
 
-def read_conditions(table: Any, path: str, report: Report, depth: int = 0) -> All:
+class Scope(Struct, frozen=True):
+    """What else stands in the file that conditions may name, and which of it they did."""
+
+    lists: Mapping[str, tuple[str, ...]] = {}
+    calendars: Mapping[str, Calendar] = {}
+    used: set[str] = msgspec.field(default_factory=set)
+
+
+def read_list(name: str, value: Any, report: Report) -> tuple[str, ...] | None:
+    """One entry of `[list]`: addresses, domains, words that several rules ask for."""
+    if not isinstance(value, list) or not value or not all(isinstance(each, str) and fold(each) for each in value):
+        report("", "expected a list of strings, none of them empty", f'e.g. {name} = ["acme.test"]')
+        return None
+    return tuple(value)
+
+
+def read_conditions(table: Any, path: str, report: Report, scope: Scope, depth: int = 0) -> All:
     """One table: all that stands in it must hold."""
     if not isinstance(table, dict):
         report(path, f"expected a table of conditions, not {_kind(table)}", 'e.g. { channel = ["email"] }')
@@ -38,15 +60,15 @@ def read_conditions(table: Any, path: str, report: Report, depth: int = 0) -> Al
     parts: list[Node] = []
     for key, value in table.items():
         if key in GROUPS:
-            parts.extend(_group(key, value, f"{path}.{key}", report, depth))
+            parts.extend(_group(key, value, f"{path}.{key}", report, scope, depth))
         else:
-            parts.extend(_field(key, value, path, report))
+            parts.extend(_field(key, value, path, report, scope))
     return All(tuple(parts))
 
 
-def _group(key: str, value: Any, path: str, report: Report, depth: int) -> list[Node]:
+def _group(key: str, value: Any, path: str, report: Report, scope: Scope, depth: int) -> list[Node]:
     if key == "not":
-        return [Not(read_conditions(value, path, report, depth + 1))]
+        return [Not(read_conditions(value, path, report, scope, depth + 1))]
     if key == "missing":
         return _missing(value, path, report)
     if not isinstance(value, list) or not value:
@@ -54,7 +76,9 @@ def _group(key: str, value: Any, path: str, report: Report, depth: int) -> list[
             path, f"expected a list of tables, not {_kind(value)}", 'e.g. [{ channel = ["chat"] }, { user.vip = true }]'
         )
         return []
-    tables = [read_conditions(each, f"{path}[{number}]", report, depth + 1) for number, each in enumerate(value, 1)]
+    tables = [
+        read_conditions(each, f"{path}[{number}]", report, scope, depth + 1) for number, each in enumerate(value, 1)
+    ]
     return list(tables) if key == "all" else [AnyOf(tuple(tables))]
 
 
@@ -66,22 +90,22 @@ def _missing(value: Any, path: str, report: Report) -> list[Node]:
     return [Missing(name) for name in names]
 
 
-def _field(name: str, value: Any, path: str, report: Report) -> list[Node]:
+def _field(name: str, value: Any, path: str, report: Report, scope: Scope) -> list[Node]:
     """One key: a field itself, or the beginning of one (`user` of `user.organisation`)."""
     known = field_of(name)
     if known is not None:
-        return _operators(known, name, value, f"{path}.{name}", report)
-    if not any(field.startswith(name + ".") for field in (*FIELDS, *(f"{space}." for space in NAMESPACES))):
+        return _operators(known, name, value, f"{path}.{name}", report, scope)
+    if not any(field.startswith(name + ".") for field in (*FIELDS, *(f"{space}." for space in (*NAMESPACES, HOURS)))):
         report(f"{path}.{name}", "unknown field", _known(name))
         return []
     if not isinstance(value, dict) or not value:
         inner = [field for field in paths() if field.startswith(name + ".")]
         report(f"{path}.{name}", f"expected one of its fields, not {_kind(value)}", f"allowed: {', '.join(inner)}")
         return []
-    return [node for key, each in value.items() for node in _field(f"{name}.{key}", each, path, report)]
+    return [node for key, each in value.items() for node in _field(f"{name}.{key}", each, path, report, scope)]
 
 
-def _operators(field: Field, name: str, value: Any, path: str, report: Report) -> list[Node]:
+def _operators(field: Field, name: str, value: Any, path: str, report: Report, scope: Scope) -> list[Node]:
     allowed = OPERATORS[field.type]
     if not isinstance(value, dict):
         if field.type not in SHORT:
@@ -96,26 +120,50 @@ def _operators(field: Field, name: str, value: Any, path: str, report: Report) -
         at = path if len(value) == 1 and operator == SHORT.get(field.type) else f"{path}.{operator}"
         if operator not in allowed:
             report(at, f"unknown operator for a {field.type} field", f"allowed: {', '.join(allowed)}")
-        elif operator not in {"min", "max"}:
-            nodes.extend(_leaf(field, name, operator, wanted, at, report))
-    if field.type == "number":
+        elif operator not in {"min", "max", "days"}:
+            nodes.extend(_leaf(field, name, operator, wanted, at, report, scope))
+    if field.type in {"number", "counts"}:
         nodes.extend(_range(field, name, value, path, report))
     return nodes
 
 
-def _leaf(field: Field, name: str, operator: str, wanted: Any, path: str, report: Report) -> list[Node]:
-    if field.type == "flag":
+def _leaf(field: Field, name: str, operator: str, wanted: Any, path: str, report: Report, scope: Scope) -> list[Node]:
+    if field.type in {"flag", "hours"}:
         if not isinstance(wanted, bool):
             report(path, f"expected true or false, not {_kind(wanted)}", "")
-        return [Flag(name, wanted is True)]
+        return [Flag(name, wanted is True)] if field.type == "flag" else _hours(name, wanted is True, path, report, scope)
     if operator == "matches":
         return _pattern(name, wanted, path, report)
-    folded = frozenset(_folded(field, wanted, path, report))
+    if operator == "in":
+        wanted = _listed(wanted, path, report, scope)
+        operator = "any" if field.type in {"text", "names"} else "is"
+    folded = frozenset(_folded(field, wanted, path, report)) if wanted is not None else None
     if not folded:
         return []
     if field.type == "text" or (field.type == "free" and operator != "is"):
         return [Words(name, cast("Mode", operator), folded)]
     return [Names(name, cast("Mode", operator), folded)]
+
+
+def _hours(name: str, wanted: bool, path: str, report: Report, scope: Scope) -> list[Node]:
+    calendar = scope.calendars.get(name.removeprefix(f"{HOURS}."))
+    if calendar is None:
+        report(path, "there is no such calendar", f"there are: {', '.join(scope.calendars) or 'none'}")
+        return []
+    scope.used.add(f"calendar.{calendar.name}")
+    return [Hours(name, calendar, wanted)]
+
+
+def _listed(value: Any, path: str, report: Report, scope: Scope) -> list[str] | None:
+    """What stands in the lists of these names together."""
+    together: list[str] = []
+    names = _strings(value, path, report)
+    for name in names:
+        if name not in scope.lists:
+            report(path, f"there is no list {name!r}", f"there are: {', '.join(scope.lists) or 'none'}")
+        scope.used.add(f"list.{name}")
+        together += scope.lists.get(name, ())
+    return together or None
 
 
 def _folded(field: Field, wanted: Any, path: str, report: Report) -> list[str]:
@@ -152,17 +200,24 @@ def _pattern(name: str, pattern: Any, path: str, report: Report) -> list[Node]:
 
 def _range(field: Field, name: str, limits: Mapping[str, Any], path: str, report: Report) -> list[Node]:
     numbers: dict[str, float] = {}
-    for side in limits.keys() & {"min", "max"}:
-        number = limits[side]
-        if isinstance(number, bool) or not isinstance(number, int) or not field.lowest <= number:
-            report(f"{path}.{side}", f"expected a whole number from {field.lowest}, not {_kind(number)}", "")
-        elif field.highest is not None and number > field.highest:
-            report(f"{path}.{side}", f"{number} is too large", f"at most {field.highest}")
+    for side in limits.keys() & {"min", "max", "days"}:
+        number, lowest, highest = limits[side], field.lowest, field.highest
+        if side == "days":
+            lowest, highest = 1, MOST_DAYS
+        if isinstance(number, bool) or not isinstance(number, int) or not lowest <= number:
+            report(f"{path}.{side}", f"expected a whole number from {lowest}, not {_kind(number)}", "")
+        elif highest is not None and number > highest:
+            report(f"{path}.{side}", f"{number} is too large", f"at most {highest}")
         else:
             numbers[side] = number
     if numbers.get("min", 0) > numbers.get("max", float("inf")):
         report(path, "can never match: min is above max", "")
-    return [Range(name, numbers.get("min"), numbers.get("max"))] if numbers else []
+    low, high, days = numbers.get("min"), numbers.get("max"), numbers.get("days")
+    if field.type == "counts":
+        if "days" not in limits or (low is None and high is None):
+            report(path, "needs days, and min or max", f"e.g. {name} = {{ days = 7, min = 3 }}")
+        return [Counts(name, int(days), low, high)] if days else []
+    return [Range(name, low, high)] if low is not None or high is not None else []
 
 
 def _strings(value: Any, path: str, report: Report) -> list[str]:

@@ -50,6 +50,12 @@ class Places:
             parts.pop()
         return start
 
+    def named(self, table: str, name: str) -> int:
+        """Line of `[table.name]`, or of `name` in `[table]`; 0 if not known."""
+        header = re.compile(rf"\s*\[\s*{re.escape(table)}\s*\.\s*[\"']?{re.escape(name)}[\"']?\s*\]")
+        at = next((number for number, line in enumerate(self._lines, 1) if header.match(line)), 0)
+        return at or self.line(table, 0, name)
+
     def place(self, line: int) -> str:
         """`rules.toml:12`, as `Problem.file` shows it."""
         return f"{self.file}:{line}" if line else self.file

@@ -125,7 +125,8 @@ def accepted(document):
             problems = refused.problems
         assert all("never" in problem.what for problem in problems), problems
         useless = {problem.key.split(":")[0].removeprefix("rule ") for problem in problems}
-        refusals.append((document, useless))
+        copied = {problem.key.removeprefix("rule ") for problem in problems if "its name alone" in problem.what}
+        refusals.append((document, useless - copied))
         document = document | {"rule": [rule for rule in document["rule"] if rule["name"] not in useless]}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from routing import Facts, decide, explain, in_words, load_rules
 from routing.actions import SETS
-from routing.fields import FIELDS, KINDS, NAMESPACES, OPERATORS, SHORT, field_of
+from routing.fields import FIELDS, HOURS, KINDS, NAMESPACES, OPERATORS, SHORT, field_of
 from routing.matrix import DEFAULT as MATRIX
 from tests.routing.make import DEFAULT
 
@@ -26,7 +26,7 @@ def code(values):
 def tables():
     fields = [
         (f"`{path}`", known.type, known.doc, code(known.allowed))
-        for path in (*FIELDS, *(f"{space}.<name>" for space in NAMESPACES))
+        for path in (*FIELDS, *(f"{space}.<name>" for space in (*NAMESPACES, HOURS)))
         if (known := field_of(path))
     ]
     operators = [
