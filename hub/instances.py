@@ -3,10 +3,10 @@
 Health comes from what happened (last success, last message, last error), never from configuration (R15).
 """
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
+from context_store.text import canonical
 from plugins import Egress
 from plugins.instances import Configured
 from plugins.manager import roles
@@ -28,6 +28,7 @@ class Instance:
         self.roles: frozenset[str] = frozenset()
         self.running = False
         self.restarts = 0
+        self.crashed_at: float | None = None
         self.last_success: float | None = None
         self.last_message: float | None = None
         self.last_error = ""
@@ -37,8 +38,8 @@ class Instance:
         try:
             self.connector = configured.build()
             self.roles = frozenset(roles(configured.cls))
-        except Exception as error:  # noqa: BLE001  # a plugin's own trouble stays its own
-            self.broken = f"its constructor raised {type(error).__name__}: {error}"
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own trouble stays its own
+            self.broken = canonical(f"its constructor raised {type(error).__name__}: {error}", 500)
 
     @property
     def channel(self) -> str:
@@ -51,14 +52,23 @@ class Instance:
 
     def answered(self, *, message: bool = False) -> None:
         """Its source or far side answered."""
-        self.last_success = time.time()  # noqa: TID251  # shown to people beside stored times, decides nothing
+        self.last_success = self._now()
         if message:
             self.last_message = self.last_success
 
     def failed(self, error: BaseException) -> None:
         """Something of it went wrong."""
-        self.last_error = f"{type(error).__name__}: {error}"[:500]
-        self.last_error_at = time.time()  # noqa: TID251  # shown to people beside stored times, decides nothing
+        self.last_error = canonical(f"{type(error).__name__}: {error}", 500)
+        self.last_error_at = self._now()
+
+    def crashed(self, error: BaseException) -> None:
+        """Its runner ended by an error and is restarted."""
+        self.failed(error)
+        self.crashed_at = self.last_error_at
+        self.restarts += 1
+
+    def _now(self) -> float:
+        return self.egress.clock.now().timestamp()
 
     def evidence(self) -> Mapping[str, Any]:
         """What the console and /healthz show; times are seconds since 1970."""

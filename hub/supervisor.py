@@ -7,6 +7,7 @@ what happened: `alive()`, messages, errors, and silence where the administrator 
 import asyncio
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -39,13 +40,14 @@ class Supervisor:
     ports: Mapping[str, Port]
     clock: Clock
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _look: asyncio.Event = field(default_factory=asyncio.Event)
 
     def start(self) -> None:
         """A task for every runner, and one that looks for silence."""
         for instance in self.instances.values():
             if instance.has("runner"):
                 self._tasks.append(asyncio.create_task(self._keep(instance), name=f"run-{instance.id}"))
-        self._tasks.append(asyncio.create_task(self._watch(), name="silence"))
+        self._tasks.append(asyncio.create_task(self._watch(self.clock.now().timestamp()), name="silence"))
 
     async def stop(self) -> None:
         """Cancel all; wait a moment, not for ever."""
@@ -68,10 +70,12 @@ class Supervisor:
             except LeaseLost:
                 log.warning("runner.lease_lost", instance=instance.id)
                 return
-            except (Exception, SystemExit) as error:  # a connector takes down only itself
+            except (Exception, SystemExit, asyncio.CancelledError) as error:  # a connector takes down only itself
+                if isinstance(error, asyncio.CancelledError) and _told_to_stop():
+                    raise
                 log.exception("runner.failed", instance=instance.id)
-                instance.failed(error)
-                instance.restarts += 1
+                instance.crashed(error)
+                self._look.set()
             finally:
                 instance.running = False
             if (self.clock.now() - began).total_seconds() > STEADY:
@@ -79,11 +83,11 @@ class Supervisor:
             await self.clock.sleep(random.uniform(pause / 2, pause))  # noqa: S311  # jitter, not a secret
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _watch(self) -> None:
+    async def _watch(self, began: float) -> None:
         """Raise and clear alarms from evidence: broken plugins, failing runners, unusual silence."""
-        began = self.clock.now().timestamp()
         said: dict[str, str] = {}
         while True:
+            self._look.clear()
             now = self.clock.now().timestamp()
             found = {key: text for i in self.instances.values() for key, text in _troubles(i, began, now)}
             try:
@@ -92,7 +96,8 @@ class Supervisor:
                     said = found
             except (StoreAway, CommitUnknown, OperationalError) as error:
                 log.warning("alarms.later", why=str(error))
-            await self.clock.sleep(LOOK)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), LOOK)
 
 
 def _troubles(instance: Instance, began: float, now: float) -> list[tuple[str, str]]:
@@ -102,13 +107,27 @@ def _troubles(instance: Instance, began: float, now: float) -> list[tuple[str, s
     found = []
     if instance.broken:
         found.append((f"broken:{instance.id}", f"{instance.id} can't run: {instance.broken}"))
-    elif instance.has("runner") and not instance.running and instance.last_error:
+    elif _fails(instance, now):
         found.append((f"failing:{instance.id}", f"{instance.id} fails and is restarted: {instance.last_error}"))
     silence = instance.configured.instance.silence
     last = instance.last_message or began
     if silence is not None and now - last > silence:
         found.append((f"silence:{instance.id}", f"no message came through {instance.id} for {silence:g} seconds"))
     return found
+
+
+def _fails(instance: Instance, now: float) -> bool:
+    """From its crash until it has shown that it works, or has run for a while: trying again is no recovery."""
+    at = instance.crashed_at
+    if at is None or (instance.last_success or 0) > at:
+        return False
+    return not instance.running or now - at < STEADY
+
+
+def _told_to_stop() -> bool:
+    """A CancelledError that nobody asked for is the connector's own failure."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _update(conn: Connection, found: Mapping[str, str], gone: set[str], now: int) -> None:
