@@ -79,4 +79,4 @@ def _open(conn: Connection, users: list[int]) -> dict[int, int]:
         .where(i.user_id.in_(users), q.root_id == q.id, q.state.in_(ACTIVE))
         .group_by(i.user_id)
     )
-    return dict(conn.execute(counted).tuples().all())
+    return {key: n for key, n in conn.execute(counted)}

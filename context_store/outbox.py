@@ -228,7 +228,7 @@ def counts(conn: Connection) -> dict[str, int]:
     found: dict[str, int] = {}
     for condition in (_open, text("state = 'parked'")):
         rows = conn.execute(select(_o.state, func.count()).where(condition).group_by(_o.state))
-        found.update(rows.tuples().all())
+        found.update((state, n) for state, n in rows)
     return found
 
 
