@@ -14,7 +14,7 @@ from hub.config import builtin_modules
 from plugins.manager import discover
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 COMMAND_LINES = {" ".join(part for part in ("trunkline", group, name) if part) for group, name, *_ in COMMANDS}
 
 
