@@ -79,4 +79,4 @@ def _open(conn: Connection, users: list[int]) -> dict[int, int]:
         .where(i.user_id.in_(users), q.root_id == q.id, q.state.in_(ACTIVE))
         .group_by(i.user_id)
     )
-    return {key: n for key, n in conn.execute(counted)}
+    return {row[0]: row[1] for row in conn.execute(counted)}

@@ -225,7 +225,7 @@ class Desk:
     async def until(true: Callable[[], Awaitable[Any]], seconds: float = 15.0) -> Any:
         """Look until it is so; a test that waits in vain fails here."""
         async with asyncio.timeout(seconds):
-            while not (found := await true()):
+            while not (found := await true()):  # noqa: ASYNC110  # what it asks is in a database
                 await asyncio.sleep(0.01)
         return found
 

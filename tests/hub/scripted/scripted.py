@@ -45,6 +45,14 @@ from plugins import (
 _items = msgspec.json.Decoder(list[Item])
 
 
+CLASSES: dict[str, dict[str, Any]] = {
+    "A": {"key_life": 60.0},
+    "B": {"find_lag": 0.05},
+    "C": {},
+    "harmless": {"harmless": True},
+}
+
+
 class Effect(Struct, frozen=True):
     """What the far side has had done to it."""
 
