@@ -43,7 +43,7 @@ async def measure(cases: Sequence[Case], progress: Progress) -> dict[str, Any]:
             try:
                 names = await _first(desk, dovecot, cases, progress)
                 counts = await desk.counts()
-                kept = await desk.kept()
+                kept, work = await desk.kept(), await desk.work()
                 found = account(desk.delivered(names), kept)
                 again = {"second_folder": await _second_folder(desk, dovecot, cases, progress)}
                 again["uidvalidity"] = await _rebuilt(desk, dovecot, cases, progress)
@@ -51,7 +51,7 @@ async def measure(cases: Sequence[Case], progress: Progress) -> dict[str, Any]:
                 await desk.stop()
         finally:
             await asyncio.to_thread(dovecot.stop)
-    return _report(cases, counts, kept, found) | {"again": again}
+    return _report(cases, counts, kept, found) | {"outbox": work, "again": again}
 
 
 async def _first(desk: Desk, dovecot: Dovecot, cases: Sequence[Case], progress: Progress) -> dict[str, str]:

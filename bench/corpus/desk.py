@@ -127,6 +127,10 @@ class Desk:
         tallies = (await self.hub.store.read(tallies_by_instance)).get("mail", {})
         return {**tallies, "messages": await self.hub.store.read(_messages)}
 
+    async def work(self) -> dict[str, int]:
+        """What left, or could not: `delivery done`, `delivery parked` and so on."""
+        return await self.hub.store.read(_work)
+
 
 def _passed(conn: Connection, ending: str, validity: int, uid: int) -> bool:
     stored = {name: json.loads(value) for name, value in conn.execute(text("SELECT name, value FROM cursors"))}
@@ -141,6 +145,11 @@ def _at_rest(conn: Connection) -> bool:
 
 def _messages(conn: Connection) -> int:
     return int(conn.scalar(text("SELECT count(*) FROM messages WHERE direction = 'in'")) or 0)
+
+
+def _work(conn: Connection) -> dict[str, int]:
+    rows = conn.execute(text("SELECT kind, state, coalesce(cause, ''), count(*) FROM outbox GROUP BY 1, 2, 3"))
+    return {f"{kind} {state} {cause}".strip(): count for kind, state, cause, count in rows}
 
 
 def _kept(conn: Connection, blobs: BlobStore) -> list[Kept]:

@@ -47,6 +47,10 @@ def test_few_are_parked_and_each_says_why(report):
     assert all(report["parked_causes"].values())
 
 
+def test_every_acknowledgement_and_dispatch_is_done(report):
+    assert set(report["outbox"]) == {"delivery done", "dispatch done"}
+
+
 @pytest.mark.parametrize("name", ["sender", "subject", "attachments"])
 def test_the_store_misses_at_most_one_without_a_reason(agreement, name):
     assert len(agreement[name]["unexplained"]) <= 1
