@@ -9,7 +9,7 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -34,9 +34,11 @@ class Load:
     """`run` until `stopping`; `acked` is set at every acknowledgement, so that the nemesis knows that the hub lives."""
 
     def __init__(
-        self, place: Place, *, lanes: int = 4, think: float = 0.04, kinds: str = "hook portal mail feed"
-    ) -> None:
-        """`think`: seconds between two messages of a lane."""
+        self, place: Place, *, lanes: int = 4, think: float = 0.04, kinds: str = "hook portal mail feed",
+        targets: Sequence[str] = ("a", "b", "c", "", ""),
+    ) -> None:  # fmt: skip
+        """`think`: seconds between two messages of a lane; `targets`: classes of the far side, "" the query log."""
+        self._targets = targets
         self._place, self._lanes, self._think, self._kinds = place, lanes, think, kinds.split()
         self._random = random.Random(place.seed)
         self._ledger = Ledger(place.sent)
@@ -103,7 +105,7 @@ class Load:
         while not self.stopping:
             serial += 1
             lane = f"{self._birth}-{number}-{serial}"
-            target = self._random.choice(["a", "b", "c", "", ""])
+            target = self._random.choice(self._targets)
             bodies: dict[str, bytes] = {}
             for n in range(self._random.randint(2, 6)):
                 op = f"{lane}-{n}"

@@ -160,6 +160,7 @@ class Control:
     slow: float = 0.0
     lives: int = 3
     seconds: float = 2.0
+    targets: tuple[str, ...] = ("a", "b", "c", "")
 
 
 CONTROLS = (
@@ -169,14 +170,14 @@ CONTROLS = (
     Control("cursor", "lost", crash="journal.before:4", kinds="feed"),
     Control("lane-in", "misordered", crash="parse.begin:2"),
     Control("lane-out", "misordered", slow=0.2),
-    Control("ask", "dup_effect", crash="out.sent:3"),
+    Control("ask", "dup_effect", crash="out.sent:3", targets=("b", "c"), lives=6),
 )
 
 
 async def control(place: Place, one: Control) -> Verdict:
     """A short run without the protection; `lives` of them end at `crash`."""
     async with place.far_side(loses=0.0, slow=one.slow):
-        load = Load(place, lanes=6, think=0.005, kinds=one.kinds)
+        load = Load(place, lanes=6, think=0.005, kinds=one.kinds, targets=one.targets)
         off = {"TRUNKLINE_UNPROTECTED": one.off}
         async with loading(load):
             for _ in range(one.lives if one.crash else 0):
