@@ -27,7 +27,7 @@ from plugins import Identity
 if TYPE_CHECKING:
     from hub.app import Hub
 
-TRIES = 5
+TRIES = 20
 
 
 async def recipient(hub: "Hub", actor: str, reference: str, to_message: int | None = None) -> tuple[Identity, str]:  # noqa: ARG001  # every operation is told who acts
@@ -85,10 +85,15 @@ async def note(hub: "Hub", actor: str, reference: str, text: str) -> dict[str, s
     """A remark that only agents see."""
     if not text.strip():
         raise ValueError("the note is empty")
-    matter = await _matter(hub, reference)
-    number = await hub.store.write(_note, hub, matter, actor, canonical(text))
-    hub.fabric.wake("events")
-    return {"message": str(number)}
+    for _ in range(TRIES):
+        matter = await _matter(hub, reference)
+        try:
+            number = await hub.store.write(_note, hub, matter, actor, canonical(text))
+        except Stale:
+            continue
+        hub.fabric.wake("events")
+        return {"message": str(number)}
+    raise ValueError(f"{reference} changes all the time: try again")
 
 
 def _note(conn: Connection, hub: "Hub", matter: Matter, actor: str, text: str) -> int:

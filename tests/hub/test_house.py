@@ -1,6 +1,7 @@
 """The house around the path: connectors that fail alone, rules that are refused, history that can be derived anew."""
 
 import asyncio
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import msgspec
 import pytest
 from sqlalchemy import Connection
 
+from context_store import StoreRefused
 from context_store import outbox as rows
 from context_store.audit import add_events
 from context_store.pending import claim_envelopes
@@ -16,7 +18,7 @@ from hub.app import build
 from hub.config import load_config
 from plugins import BadConfig, Envelope
 from routing import Facts, decide, explain
-from tests.hub.desk import RULES, Desk, edit, mail, message
+from tests.hub.desk import RULES, Desk, edit, installed, mail, message
 from tests.hub.statements import count, scanned, sent
 
 RADIO = '[instance.radio]\nkind = "radio"\ndoes = "{}"\nsilence = {}\n'
@@ -233,3 +235,32 @@ async def test_operations_beside_a_busy_pipeline_lose_nothing(desk: Desk):
         "SELECT thread_seq FROM messages m JOIN threads t ON t.id = m.thread_id WHERE t.key = 't' ORDER BY 1"
     )
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_two_nodes_on_one_store_record_everything_once_and_in_order(hub_under_test: Desk, tmp_path: Path):
+    desk = hub_under_test
+    await desk.start(limits="batch = 5")
+    if desk.hub.store.dialect == "sqlite":
+        with pytest.raises(StoreRefused, match="already open"):
+            await build(load_config(desk.folder / "plugins.toml", {})).start()
+        return
+    async with installed(tmp_path, str(desk.hub.store.url)) as other:
+        shutil.copy(desk.folder / "var" / "signing.key", tmp_path)
+        other.values |= {"limits": "batch = 5"}
+        await other.start()
+
+        async def lane(name: str, node: Desk, first: int) -> None:
+            for n in range(first, 24, 2):
+                assert await node.post(message(f"{name}-{n}", sender=f"u-{name}"), lane=name) == 200
+
+        names = ("ann", "bob", "cid", "dan")
+        await asyncio.gather(*(lane(name, node, first) for name in names for first, node in enumerate((desk, other))))
+        await desk.settle()
+        assert await desk.number("SELECT count(*) FROM messages WHERE direction = 'in'") == 96
+        assert await desk.number("SELECT count(*) FROM identities") == 4
+        assert await desk.number("SELECT count(*) FROM queries") == 4
+        assert await desk.rows(
+            "SELECT m.id FROM messages m JOIN messages n ON n.thread_id = m.thread_id AND n.direction = m.direction "
+            "WHERE m.direction = 'in' AND m.envelope_id < n.envelope_id AND m.thread_seq > n.thread_seq"
+        ) == []  # fmt: skip
+        assert len(desk.far("tool").ledger) + len(other.far("tool").ledger) == 96

@@ -256,6 +256,12 @@ async def test_automatic_messages_of_one_sender_are_capped(desk: Desk):
     assert all(await desk.column("SELECT reason FROM items WHERE outcome = 'loop'"))
 
 
+@pytest.mark.parametrize("automatic", ["bounce", "receipt", "report"])
+async def test_reports_of_one_daemon_are_all_recorded(desk: Desk, automatic: str):
+    await desk.say(*(mail(f"m{n}", "mailer-daemon@acme.test", automatic=automatic) for n in range(30)), to="mail")
+    assert set(await desk.column("SELECT outcome FROM items")) == {"recorded"}
+
+
 async def test_machine_that_does_not_say_so_is_acknowledged_only_so_often(desk: Desk):
     await desk.say(*(mail(f"m{n}", assurance=1) for n in range(15)), to="mail")
     await desk.say(*(mail(f"n{n}", assurance=1) for n in range(15)), to="mail")
