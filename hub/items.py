@@ -45,6 +45,8 @@ INLINE = 256 << 10
 LATELY_MS = 3_600_000
 AUTOMATIC_MOST = 20
 """Automatic messages of one identity within an hour; more are a loop (R16)."""
+REPORTS = frozenset({"bounce", "receipt", "report"})
+"""Never a loop: one daemon reports for a whole provider (`mailer-daemon@googlemail.com`), each time on another mail."""
 MAX_MEDIA = 1000
 
 Outcome = tuple[str, str, int | None]
@@ -186,7 +188,7 @@ class Judge:
         if self._is_own(item, instance.id):
             return "echo", "our own message came back", None
         sender = recognise(self.draft, item, self._directory)
-        if item.automatic and sender.automatic_lately >= AUTOMATIC_MOST:
+        if item.automatic and item.automatic not in REPORTS and sender.automatic_lately >= AUTOMATIC_MOST:
             return "loop", f"more than {AUTOMATIC_MOST} automatic messages within an hour", None
         sender.automatic_lately += bool(item.automatic)
         place = find_matter(self.draft, item, sender, instance.channel, instance.id, self._keys)
