@@ -10,7 +10,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -23,14 +22,10 @@ from bench.corpus.account import Account, Kept, account
 from bench.corpus.desk import USER, Desk
 from bench.corpus.manifest import Case
 from bench.corpus.score import score
-from hub.items import AUTOMATIC_MOST
 from tests.certificates import Authority
 from tests.servers import Dovecot, room
 
 SECOND = "Again"
-HOUR = timedelta(minutes=61)
-"""Between two waves of at most `AUTOMATIC_MOST` mails: the corpus is the mail of years, and loops are counted by the
-hour (R16). A day's worth of bounces in one minute would rightly be called a loop."""
 
 
 async def measure(cases: Sequence[Case], progress: Progress) -> dict[str, Any]:
@@ -55,21 +50,16 @@ async def measure(cases: Sequence[Case], progress: Progress) -> dict[str, Any]:
 
 
 async def _first(desk: Desk, dovecot: Dovecot, cases: Sequence[Case], progress: Progress) -> dict[str, str]:
-    """Deliver in waves; file → name."""
-    names = dict[str, str]()
+    """Deliver all at once, as after a long downtime; file → name."""
+    names = {dovecot.deliver(USER, case.raw): case.name for case in cases}
     task = progress.add_task("mails", total=len(cases))
-    for wave in _waves(cases):
-        names |= {dovecot.deliver(USER, case.raw): case.name for case in wave}
-        await desk.settle(INBOX=len(names))
-        progress.advance(task, len(wave))
-        desk.clock.by += HOUR
+    settled = asyncio.create_task(desk.settle(INBOX=len(names)))
+    while not (await asyncio.wait([settled], timeout=0.2))[0]:
+        counts = await desk.counts()
+        progress.update(task, completed=sum(counts.get(word, 0) for word in ("done", "parked", "redelivered")))
+    await settled
+    progress.update(task, completed=len(cases))
     return names
-
-
-def _waves(cases: Sequence[Case]) -> Iterable[Sequence[Case]]:
-    mails = [case for case in cases if not case.wrapped]
-    yield from (mails[start : start + AUTOMATIC_MOST] for start in range(0, len(mails), AUTOMATIC_MOST))
-    yield [case for case in cases if case.wrapped]  # nothing automatic among them
 
 
 async def _second_folder(desk: Desk, dovecot: Dovecot, cases: Sequence[Case], progress: Progress) -> dict[str, int]:
