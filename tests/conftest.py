@@ -6,11 +6,18 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from bench.corpus import manifest
 from tests.certificates import Authority
 from tests.servers import Dovecot, PostgreSQL, Redis, room
 from tests.smtpsink import SmtpSink
 
 _users = itertools.count()
+
+
+def pytest_report_header() -> str:
+    """Said here, because pytest asks only the conftest at the root."""
+    data = manifest.folder()
+    return f"corpus: {data}" if data else "corpus: shared data is absent, its tests are not collected"
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,4 @@
 
 from bench.corpus.manifest import folder
 
-DATA = folder()
-collect_ignore_glob = [] if DATA else ["test_*.py"]
-
-
-def pytest_report_header() -> str:
-    return f"corpus: {DATA}" if DATA else "corpus: shared data is absent, its tests are not collected"
+collect_ignore_glob = [] if folder() else ["test_*.py"]
