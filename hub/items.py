@@ -298,7 +298,7 @@ class Judge:
             return
         proved = item.sender.assurance >= 1
         language = item.language or self.draft.known.users[sender.user_id].language or self._config.language
-        said = words(language, query.reference, self._config.name, item.subject, proved=proved)
+        said = words(language, query.reference, self._config.name, canonical(item.subject, 250), proved=proved)
         answer = Answer(
             subject=said.subject, text=said.text, author="hub", shown_author=self._config.name, automatic=True
         )
