@@ -1,9 +1,9 @@
 """Rule sets and messages as a large desk has them, from a seed: words, patterns and fields mixed.
 
 Each rule has a list of channels, an organisation or a number, and words (60 of 100), a pattern (25), or one more field
-(15), as in the measurements that the bounds come from. Words of messages follow Zipf's law over a vocabulary of 20,000, those of rules are drawn from all but its commonest
-200. What comes after the first 10,000 rules speaks of another site's things (another vocabulary, other domains), so that a larger
-set has no more hits in the same messages.
+(15), as in the measurements that the bounds come from. Words of messages follow Zipf's law over a vocabulary of 20,000,
+those of rules are drawn from all but its commonest 200. What comes after the first 10,000 rules speaks of other sites'
+things (another vocabulary, other domains), so that a larger set has no more hits in the same messages.
 """
 
 import json
@@ -78,7 +78,10 @@ def vocabulary(seed: int, size: int = _WORDS) -> list[str]:
 def rules(count: int) -> Iterator[Rule]:
     """The first 10,000 are the same for each count above."""
     for site in range(-(-count // FIRST)):
-        rng, words = random.Random(site + 1), [f"{'' if site == 0 else f'q{chr(96 + site)}'}{word}" for word in vocabulary(site)]
+        rng, words = (
+            random.Random(site + 1),
+            [f"{'' if site == 0 else f'q{chr(96 + site)}'}{word}" for word in vocabulary(site)],
+        )
         for number in range(min(FIRST, count - site * FIRST)):
             yield _rule(rng, words, site, site * FIRST + number)
 
@@ -102,8 +105,13 @@ def _rule(rng: random.Random, words: Sequence[str], site: int, number: int) -> R
         asked["organisation"] = f"org-{rng.randrange(_ORGANISATIONS)}"
     else:
         asked["assurance"] = rng.randint(1, 2)
-    sets = {"type": rng.choice(_TYPES), "service": f"service-{rng.randrange(300)}", "urgency": rng.choice(("low", "high")),
-            "team": f"team-{rng.randrange(40)}", "tags": [f"t{rng.randrange(50)}"]}  # fmt: skip
+    sets = {
+        "type": rng.choice(_TYPES),
+        "service": f"service-{rng.randrange(300)}",
+        "urgency": rng.choice(("low", "high")),
+        "team": f"team-{rng.randrange(40)}",
+        "tags": [f"t{rng.randrange(50)}"],
+    }
     return Rule(name=f"rule-{number}", sets=sets, **asked)
 
 
@@ -125,8 +133,10 @@ def file_of(drawn: Sequence[Rule]) -> str:
     lines: list[str] = []
     for rule in drawn:
         lines += ["[[rule]]", f'name = "{rule.name}"']
-        said: dict[str, Any] = {"channel": rule.channels, "text.any": rule.words, "user.organisation": rule.organisation,
-                                "sender.domain": rule.domain, "fields.form": rule.form, "assurance.min": rule.assurance}  # fmt: skip
+        said: dict[str, Any] = {
+            "channel": rule.channels, "text.any": rule.words, "user.organisation": rule.organisation,
+            "sender.domain": rule.domain, "fields.form": rule.form, "assurance.min": rule.assurance,
+        }  # fmt: skip
         lines += [f"when.{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in said.items() if value]
         if rule.pattern:
             lines.append(f"when.text.matches = '{rule.pattern}'")

@@ -67,7 +67,9 @@ def eligibility(catalogue: Catalogue, service: str | None, user: Person | None, 
     """May this user use this service? A value that is not known makes it unknown, unless another one denies it."""
     known = catalogue.services.get(service or "")
     if known is None:
-        return Eligibility(status="unknown", reason=f"the catalogue has no service {service!r}" if service else "no service")
+        return Eligibility(
+            status="unknown", reason=f"the catalogue has no service {service!r}" if service else "no service"
+        )
     if not known.who:
         return Eligibility(status="eligible", reason="the service is open to all")
     if user is None:
@@ -98,7 +100,11 @@ def read_service(name: str, table: Any, calendars: Mapping[str, Calendar], repor
     for key, field in _WHO.items():
         if key in table:
             value = table[key]
-            if not isinstance(value, list) or not value or not all(isinstance(each, str) and fold(each) for each in value):
+            if (
+                not isinstance(value, list)
+                or not value
+                or not all(isinstance(each, str) and fold(each) for each in value)
+            ):
                 report(key, "expected a list of names", f"leave {key} out if anybody may use it")
             else:
                 who[field] = frozenset(map(fold, value))

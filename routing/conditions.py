@@ -32,10 +32,10 @@ class View(Protocol):
         """Whether one of the rule set's patterns matches the text."""
 
 
-def _compare(mode: Mode, wanted: frozenset[str], found: AbstractSet[str]) -> bool:
-    if mode == "any":
-        return not wanted.isdisjoint(found)
-    return wanted <= found if mode == "all" else wanted.isdisjoint(found)
+def _compare(mode: Mode | Literal["is"], wanted: frozenset[str], found: AbstractSet[str]) -> bool:
+    if mode == "all":
+        return wanted <= found
+    return wanted.isdisjoint(found) is (mode == "none")
 
 
 class Words(Struct, frozen=True, gc=False):
@@ -71,7 +71,7 @@ class Names(Struct, frozen=True, gc=False):
     def holds(self, view: View) -> bool:
         """`is` asks for one of the names, as `any` does."""
         found = view.names(self.field)
-        return found is not None and _compare("any" if self.mode == "is" else self.mode, self.names, found)
+        return found is not None and _compare(self.mode, self.names, found)
 
 
 class Flag(Struct, frozen=True, gc=False):

@@ -73,12 +73,13 @@ class Terms:
         """Takes them folded."""
         self.terms = tuple(sorted(terms))
         self.numbers = {term: number for number, term in enumerate(self.terms)}
-        self._begins = [JOINS[term[0]] for term in self.terms]
-        self._ends = [JOINS[term[-1]] for term in self.terms]
+        # bytes, not lists: a fraction of the memory, so that it stays near the processor
+        self._begins = bytes(JOINS[term[0]] for term in self.terms)
+        self._ends = bytes(JOINS[term[-1]] for term in self.terms)
         self._automaton = AhoCorasick(self.terms, store_patterns=False)
 
     def find(self, text: str) -> tuple[dict[int, int], list[tuple[int, int, int]]]:
-        """In folded text: each term that stands whole with where its first whole place ends, and all (term, begin, end).
+        """In folded text: each term that stands whole, with where its first whole place ends; all (term, begin, end).
 
         Places are counted from 1, in the order of their ends.
         """

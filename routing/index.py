@@ -1,13 +1,14 @@
 """The compiled form of a rule set: which rules can match a message, without asking each of them.
 
-Every rule is filed under one condition that it can't match without (its anchor): a word, a literal of a pattern, a name;
-of several the one that the fewest rules share. One pass over the text finds the anchors that a message has. Only rules
-that are filed there are asked, and of them what being found has not answered, each condition once per message however
-many rules share it. A rule without an anchor (only `not`, numbers, flags) is always asked.
+Every rule is filed under one condition that it can't match without (its anchor): a word, a literal of a pattern, a
+name; of several the one that the fewest rules share. One pass over the text finds the anchors that a message has. Only
+rules that are filed there are asked, and of them what being found has not answered, each condition once per message
+however many rules share it. A rule without an anchor (only `not`, numbers, flags) is always asked.
 """
 
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Literal
 
@@ -42,9 +43,12 @@ class Index:
                 self._shared.update(self._leaf_keys(leaf) or ())
         literals = set(chain.from_iterable(found for found in self._literals.values() if found))
         terms = Terms(words | literals)
-        self._by: dict[str, dict[str, dict[str | int, list[int]]]] = {kind: {} for kind in _DEARER}
+        self._terms: dict[str, dict[str, _Filed]] = {"word": {}, "literal": {}}
+        self._values: dict[str, dict[str, dict[str, list[int]]]] = {"loose": {}, "name": {}}
         self._always: list[int] = []
         self._numbers: dict[Node, int] = {}
+        self._single: dict[str, dict[str, int]] = {}
+        self._singles = 0
         self._rest = [self._file(number, rule.when, terms.numbers) for number, rule in enumerate(rules)]
         self.lexicon = Lexicon(
             terms=terms,
@@ -93,25 +97,45 @@ class Index:
         if keys is None:
             self._always.append(packed)
         for kind, field, what in keys or ():
-            at = terms[what] if kind in {"word", "literal"} else what
-            self._by[kind].setdefault(field, {}).setdefault(at, []).append(packed)
+            if kind in self._terms:
+                if field not in self._terms[kind]:
+                    self._terms[kind][field] = _Filed(terms)
+                self._terms[kind][field].add(terms[what], packed)
+            else:
+                self._values[kind].setdefault(field, {}).setdefault(what, []).append(packed)
         open_ = [part for part in when.parts if not _guards_by(part) and not (keys and self._answered(part, keys))]
         open_.sort(key=lambda part: not isinstance(part, Names))
-        return tuple(self._numbers.setdefault(part, len(self._numbers)) for part in open_)
+        return tuple(self._number(part) for part in open_)
+
+    def _number(self, part: Node) -> int:
+        """Negative where it asks for one name: what a message has of these is known at once, without asking each."""
+        if isinstance(part, Names) and part.mode in {"is", "any"} and len(part.names) == 1:
+            names = self._single.setdefault(part.field, {})
+            (name,) = part.names
+            if name not in names:
+                self._singles += 1
+            return names.setdefault(name, -self._singles)
+        return self._numbers.setdefault(part, len(self._numbers))
 
     def _answered(self, part: Node, keys: list[Key]) -> bool:
         """Whether having one of `keys` is the same as `part` being true."""
-        exact = (isinstance(part, Words | Names) and part.mode in {"is", "any"}) or (isinstance(part, Matches) and keys[0][0] == "loose")
+        exact = (isinstance(part, Words | Names) and part.mode in {"is", "any"}) or (
+            isinstance(part, Matches) and keys[0][0] == "loose"
+        )
         return exact and self._anchor(part) == keys
 
     def candidates(self, view: MessageView) -> list[int]:
         """Numbers of the rules that may match, in order; each rule that does match is among them."""
         packed = self._always.copy()
-        for kind, find in (("word", view.whole), ("literal", view.literals), ("loose", view.loose), ("name", view.names)):
-            for field, filed in self._by[kind].items():
-                for those in filter(None, map(filed.get, find(field) or ())):  # type: ignore[arg-type]  keys of its kind
+        for field, filed in self._terms["word"].items():
+            filed.collect(view.whole(field), packed)
+        for field, filed in self._terms["literal"].items():
+            filed.collect(view.literals(field), packed)
+        for find, fields in ((view.loose, self._values["loose"]), (view.names, self._values["name"])):
+            for field, names in fields.items():
+                for those in filter(None, map(names.get, find(field) or ())):
                     packed += those
-        seen = _BIT.get(view.value("channel"), 0) | _ANY_CHANNEL  # type: ignore[call-overload]  a string or None
+        seen = sum(_BIT.get(name, 0) for name in view.names("channel") or ()) | _ANY_CHANNEL
         if view.value("direction") == "out":
             return sorted({each >> _BITS for each in packed if each & seen and each & _OURS})
         return sorted({each >> _BITS for each in packed if each & seen})
@@ -119,15 +143,50 @@ class Index:
     def matching(self, view: MessageView, rules: Sequence[Rule]) -> list[Rule]:
         """The rules that match, up to and with the one that stops."""
         truth, rest, matched = view.truth, self._rest, list[Rule]()
+        true = {
+            names[name] for field, names in self._single.items() for name in view.names(field) or () if name in names
+        }
         for number in self.candidates(view):
             for part in rest[number]:
-                if not truth[part]:
+                if not (truth[part] if part >= 0 else part in true):
                     break
             else:
                 matched.append(rules[number])
                 if rules[number].stop:
                     break
         return matched
+
+
+class _Filed:
+    """Term → the rules that are filed under it, in one array: most terms have one, a message has many."""
+
+    __slots__ = ("_first", "_several")
+
+    def __init__(self, terms: Collection[str]) -> None:
+        self._first = array("q", [-1]) * len(terms)
+        """-1: none; below: place in `_several`, from -2 downwards."""
+        self._several: list[list[int]] = []
+
+    def add(self, term: int, packed: int) -> None:
+        """One more rule."""
+        first = self._first[term]
+        if first == -1:
+            self._first[term] = packed
+        elif first >= 0:
+            self._several.append([first, packed])
+            self._first[term] = -1 - len(self._several)
+        else:
+            self._several[-2 - first].append(packed)
+
+    def collect(self, terms: Iterable[int], into: list[int]) -> None:
+        """The rules of all these terms."""
+        first, several = self._first, self._several
+        for term in terms:
+            packed = first[term]
+            if packed >= 0:
+                into.append(packed)
+            elif packed < -1:
+                into += several[-2 - packed]
 
 
 # The commonest guards travel as bits of a rule's number, so that a candidate is dropped before anything is asked.

@@ -26,7 +26,9 @@ def why_never(node: All) -> str | None:
             reasons = [why_never(branch) for branch in part.parts]
             if all(reasons):
                 return f"no branch of any can match ({reasons[0]})"
-    return next((why for why in (*_denied(parts), *_missing(parts), *_disjoint(parts), *_limits(parts), *_words(parts))), None)
+    return next(
+        (why for why in (*_denied(parts), *_missing(parts), *_disjoint(parts), *_limits(parts), *_words(parts))), None
+    )
 
 
 def _denied(parts: Sequence[Node]) -> Iterator[str]:

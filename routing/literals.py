@@ -1,8 +1,8 @@
 """What a text must contain for an RE2 pattern to match it, so that the pattern need not be asked of other texts.
 
 `re2.Filter` knows the same, but only in a pass of its own that costs as much as the one over all words: its atoms
-can't be had. Here they are read off the pattern, and go into that one pass. Where the reading is not certain, the answer is
-None: then the pattern is asked of every text. tests/routing/test_literals.py holds it against RE2.
+can't be had. Here they are read off the pattern, and go into that one pass. Where the reading is not certain, the
+answer is None: then the pattern is asked of every text. tests/routing/test_literals.py holds it against RE2.
 """
 
 import re

@@ -131,7 +131,9 @@ def _leaf(field: Field, name: str, operator: str, wanted: Any, path: str, report
     if field.type in {"flag", "hours"}:
         if not isinstance(wanted, bool):
             report(path, f"expected true or false, not {_kind(wanted)}", "")
-        return [Flag(name, wanted is True)] if field.type == "flag" else _hours(name, wanted is True, path, report, scope)
+        return (
+            [Flag(name, wanted is True)] if field.type == "flag" else _hours(name, wanted is True, path, report, scope)
+        )
     if operator == "matches":
         return _pattern(name, wanted, path, report)
     if operator == "in":

@@ -1,5 +1,6 @@
-"""When a promise is due, in business time. Pure: the hub keeps the instants as timers, and computes them again after
-every pause, change of priority and restart.
+"""When a promise is due, in business time. Pure.
+
+The hub keeps the instants as timers, and computes them again after every pause, change of priority and restart.
 """
 
 from collections.abc import Sequence

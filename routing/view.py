@@ -51,7 +51,7 @@ class MessageView:
         self._names: dict[str, AbstractSet[str] | None] = {}
         self._scans: dict[str, _Scan] = {}
         self._words: dict[str, set[str]] = {}
-        self._literals: dict[str, set[int]] = {}
+        self._literals: dict[str, list[int]] = {}
         self._loose: dict[str, frozenset[str]] = {}
         self._data: dict[str, bytes] = {}
         self.truth = _Truth(lexicon.parts, self)
@@ -73,7 +73,7 @@ class MessageView:
             if isinstance(value, str):
                 names[field] = {fold(value)}
             else:
-                names[field] = set(map(fold, value)) if isinstance(value, tuple) else None
+                names[field] = set(map(fold, map(str, value))) if isinstance(value, tuple) else None
         return names[field]
 
     def words(self, field: str) -> AbstractSet[str]:
@@ -90,13 +90,13 @@ class MessageView:
             return [number for number, end in scan.whole.items() if end <= scan.subject]
         return self._scan(field).whole
 
-    def literals(self, field: str) -> set[int]:
+    def literals(self, field: str) -> Sequence[int]:
         """Numbers of the terms that stand anywhere in the text, or in the other form where folding hides one."""
         if field not in self._literals:
             scan = self._scan("text" if field == "subject" else field)
-            found = {place[0] for place in scan.places}
+            found = [place[0] for place in scan.places]
             for other in scan.others:
-                found.update(place[0] for place in self._lexicon.terms.find(other)[1])
+                found += [place[0] for place in self._lexicon.terms.find(other)[1]]
             self._literals[field] = found
         return self._literals[field]
 
@@ -126,7 +126,11 @@ class MessageView:
     def _bytes(self, field: str) -> bytes:
         """What patterns see."""
         if field not in self._data:
-            seen = self._scan("text").seen[0] if field == "subject" else "\n".join(filter(str.strip, self._scan(field).seen))
+            seen = (
+                self._scan("text").seen[0]
+                if field == "subject"
+                else "\n".join(filter(str.strip, self._scan(field).seen))
+            )
             self._data[field] = seen.encode()
         return self._data[field]
 

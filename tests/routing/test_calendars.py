@@ -1,4 +1,4 @@
-"""Business hours, each case checked by hand against a clock of its zone: daylight saving, holidays, zones, special days."""
+"""Business hours, each case checked by hand against a clock of its zone."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,9 @@ from tests.routing.make import DEFAULT, rule
 
 def calendar(zone, hours, days=DAYS, **more):
     problems = []
-    made = read_calendar("c", {"zone": zone, "hours": dict.fromkeys(days, hours), **more}, lambda *p: problems.append(p))
+    made = read_calendar(
+        "c", {"zone": zone, "hours": dict.fromkeys(days, hours), **more}, lambda *p: problems.append(p)
+    )
     assert not problems
     return made
 
@@ -146,7 +148,7 @@ def test_contacts_are_counted_back_as_far_as_they_were_captured(days, low, holds
         ('text.in = ["friends"]', Facts(body="mail from B.TEST today")),
         ('recipients.in = ["friends"]', Facts(recipients=("x.test", "b.test"))),
         ('fields.from.in = "friends"', Facts(fields={"from": "c.test"})),
-        ('history.open_queries.min = 2\nrecipients = "b.test"\nrecipients.in = "friends"'.splitlines()[0] + '\ntext.in = "friends"',
+        ('history.open_queries.min = 2\ntext.in = "friends"',
          Facts(history=History(open_queries=2), body="c.test")),
         ('major_incidents = ["mail"]\ntext.in = "friends"', Facts(major_incidents=("mail",), subject="b.test")),
         ('announced.none = ["mail"]\ntext.in = "friends"', Facts(announced=(), subject="b.test")),
@@ -174,7 +176,7 @@ def test_condition_holds_with_a_list_and_not_where_nothing_is_said(when, facts):
         (rule("history.contacts = { days = 91, min = 1 }") + DEFAULT, "91 is too large"),
         (rule("hours.support = true\nnot.hours.support = true") + SUPPORT + DEFAULT, "can never match"),
         (rule("assurance.min = 2\nall = [{ assurance.max = 1 }]") + DEFAULT, "can't be above 2 and below 1"),
-        (rule('channel = "chat"', "a") + rule('channel = "chat"', "b") + DEFAULT, "rule b: never adds anything: it differs from a (line 1)"),
+        (rule('channel = "chat"', "a") + rule('channel = "chat"', "b") + DEFAULT, "differs from a (line 1)"),
         (rule('channel = "chat"', sets="set.spam = 1") + DEFAULT, "set.spam: expected true or false"),
         (SUPPORT.replace("Europe/Berlin", "Europe/Nowhere") + DEFAULT, "is no time zone"),
         (SUPPORT + 'holidays = "XX"\n' + DEFAULT, "no holidays are known"),

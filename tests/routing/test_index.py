@@ -39,8 +39,13 @@ def test_only_rules_that_have_something_in_the_message_are_asked():
         rule('any = [{ text.any = ["toner"] }, { user.organisation = "acme" }]', "either"),
         rule('not.text.any = ["vpn"]', "always"),
     )
-    asked = [rule_set.rules[number].name for number in rule_set.index.candidates(MessageView(rule_set.index.lexicon, Facts()))]
+    asked = [
+        rule_set.rules[number].name
+        for number in rule_set.index.candidates(MessageView(rule_set.index.lexicon, Facts()))
+    ]
     assert asked == ["always"]
     facts = Facts(subject="toner and VPN")
-    asked = [rule_set.rules[number].name for number in rule_set.index.candidates(MessageView(rule_set.index.lexicon, facts))]
+    asked = [
+        rule_set.rules[number].name for number in rule_set.index.candidates(MessageView(rule_set.index.lexicon, facts))
+    ]
     assert asked == ["word", "either", "always"]

@@ -8,7 +8,24 @@ from routing.literals import required
 from routing.text import plain
 from tests.routing.make import rule, rules
 
-ATOMS = ["vpn", "down", "a", r"\.", r"\b", r"\d", r"\pL", r"\x41", ".", "[a-z]", "[^]x]", "[[:alpha:]-]", "ß", " ", "K", r"\t"]
+ATOMS = [
+    "vpn",
+    "down",
+    "a",
+    r"\.",
+    r"\b",
+    r"\d",
+    r"\pL",
+    r"\x41",
+    ".",
+    "[a-z]",
+    "[^]x]",
+    "[[:alpha:]-]",
+    "ß",
+    " ",
+    "K",
+    r"\t",
+]
 REPEATS = ["", "", "", "*", "+", "?", "{2}", "{0,1}", "{0}", "{1,}", "*?", "{", "{,2}"]
 
 
@@ -20,9 +37,14 @@ def joined(inner):
 
 
 patterns = st.builds(
-    lambda flags, body: flags + body, st.sampled_from(["", "(?i)", "(?s)"]), st.recursive(st.just("vpn"), joined, max_leaves=6)
+    lambda flags, body: flags + body,
+    st.sampled_from(["", "(?i)", "(?s)"]),
+    st.recursive(st.just("vpn"), joined, max_leaves=6),
 )
-texts = st.lists(st.sampled_from(["vpn", "VPN", "down", "a", "A", ".", "ß", "1", " ", "x", "{", "{,2}", "vp", "]", "-", "k"]), max_size=9)
+texts = st.lists(
+    st.sampled_from(["vpn", "VPN", "down", "a", "A", ".", "ß", "1", " ", "x", "{", "{,2}", "vp", "]", "-", "k"]),
+    max_size=9,
+)
 
 
 @settings(max_examples=400, deadline=None)

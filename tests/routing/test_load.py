@@ -72,7 +72,7 @@ expect = { type = "incidence" }
         "rules.toml:23: matrix: team: missing",
         "rules.toml:27: example 1: message.chanel: unknown key (allowed: channel, ",
         "rules.toml:28: example 1: expect.type: Invalid enum value 'incidence'",
-        "rules.toml:30: extra: unknown table (allowed: rule, example, default, matrix)",
+        "rules.toml:30: extra: unknown table (allowed: rule, example, default, matrix, group,",
     ):
         assert any(line.startswith(expected) for line in found), (expected, found)
 
@@ -93,7 +93,10 @@ expect = { type = "incidence" }
         (rule("not = {}") + DEFAULT, "has no condition"),
         (rule('any = ["vpn"]') + DEFAULT, "expected a table of conditions, not a string"),
         (rule('any = "vpn"') + DEFAULT, "expected a list of tables, not a string"),
-        (rule('text = "vpn"') + DEFAULT, "needs an operator (allowed: text.any, text.all, text.none, text.in, text.matches)"),
+        (
+            rule('text = "vpn"') + DEFAULT,
+            "needs an operator (allowed: text.any, text.all, text.none, text.in, text.matches)",
+        ),
         (rule('user = "ann"') + DEFAULT, "expected one of its fields"),
         (rule('text.any = ["\\u00ad"]') + DEFAULT, "is empty and would match everything"),
         (rule("text.any = [1]") + DEFAULT, "expected a string or a list of strings, not a list"),
