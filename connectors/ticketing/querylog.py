@@ -11,7 +11,7 @@ from typing import ClassVar
 import msgspec
 from msgspec import Struct
 
-from plugins import Attempt, Capabilities, Done, Open, Refuse, Step, TicketWork, Ticketing, hookimpl
+from plugins import Attempt, Capabilities, Done, Open, Refuse, Step, Ticketing, TicketWork, hookimpl
 
 
 class QueryLogSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,11 +39,11 @@ class QueryLog:
             raise Refuse("not_offered", "the query log takes messages and changes from the query itself")
         return (Step(kind="open", body=msgspec.json.encode(work.ext_id), harmless=True),)
 
-    async def perform(self, step: Step, attempt: Attempt) -> Done:  # noqa: ARG002  # the protocol's argument
+    async def perform(self, step: Step, attempt: Attempt) -> Done:
         """The query stands in the log as soon as it is recorded."""
         return Done(ref=msgspec.json.decode(step.body, type=str))
 
-    async def find(self, step: Step, attempt: Attempt) -> Sequence[Done]:  # noqa: ARG002  # the protocol's argument
+    async def find(self, step: Step, attempt: Attempt) -> Sequence[Done]:
         """As `perform`: it is always there."""
         return (Done(ref=msgspec.json.decode(step.body, type=str)),)
 
