@@ -83,7 +83,7 @@ class Email:
         cut, place = envelope.facts.get("cut"), envelope.facts.get("place", "")
         if cut:
             size = envelope.facts.get("size", "?")
-            return [Skipped(reason=f"mail {cut}: {size} bytes, left on the server, where it came to {place}"[:1024], park=True)]
+            return [Skipped(reason=f"mail {cut}: {size} bytes, still on the server, came to {place}"[:1024], park=True)]
         return parse_mail(envelope, self._options)
 
     def plan(self, work: Outgoing) -> Sequence[Step]:

@@ -68,7 +68,7 @@ def test_mail_that_was_cut_is_parked_with_its_place_and_reason():
     (item,) = Email("desk", EmailSettings(address=ADDRESS)).parse(
         Envelope(key="m1", raw=mail(1), at=START, facts=facts)
     )
-    assert item == Skipped(reason="mail too large: 99000000 bytes, left on the server, where it came to INBOX:1:7", park=True)
+    assert item == Skipped(reason="mail too large: 99000000 bytes, still on the server, came to INBOX:1:7", park=True)
 
 
 async def test_check_names_what_works(dovecot: Dovecot, mail_user: str, smtp_sink: SmtpSink):
