@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, text, true, update
+from sqlalchemy import ColumnElement, Connection, case, exists, func, or_, select, text, true, update
 
 from context_store import bulk
 from context_store import tables as t
@@ -55,6 +55,8 @@ class Work(Struct, frozen=True):
     fence: int
     maybe_duplicate: bool
     steps: tuple[StepRow, ...] = ()
+    ticket: str = ""
+    """The ticket of the query in this destination, "" before it is opened."""
 
 
 class Settled(Struct, frozen=True):
@@ -104,17 +106,27 @@ def claim(
         .where(_o.id.in_(ids))
         .values(state="leased", lease_until=lease_until, fence=_o.fence + 1, attempts=_o.attempts + 1)
     )
-    steps = _steps(conn, ids)
-    works = [_work(row, steps.get(row.id, ())) for row in rows]
+    steps, tickets = _steps(conn, ids), _tickets(conn, {row.query_id for row in rows if row.kind == "dispatch"})
+    works = [_work(row, steps.get(row.id, ()), tickets.get((row.destination, row.query_id), "")) for row in rows]
     begin(conn, works, now)
     return works
 
 
-def _work(row: Any, steps: tuple[StepRow, ...]) -> Work:
+def _work(row: Any, steps: tuple[StepRow, ...], ticket: str) -> Work:
     return Work(
         row.id, row.kind, row.destination, row.lane, row.query_id, row.message_id, row.body, row.state,
         row.attempts + 1, row.horizon_at, row.fence + 1, row.maybe_duplicate, steps,
+        ticket,
     )  # fmt: skip
+
+
+def _tickets(conn: Connection, queries: Collection[int]) -> dict[tuple[str, int], str]:
+    """(target, query) → ticket."""
+    if not queries:
+        return {}
+    c = t.tickets.c
+    found = conn.execute(select(c.target, c.query_id, c.ticket).where(c.query_id.in_(queries)).order_by(c.id.desc()))
+    return {(row.target, row.query_id): row.ticket for row in found}
 
 
 def _steps(conn: Connection, ids: Collection[int]) -> dict[int, tuple[StepRow, ...]]:
@@ -209,13 +221,6 @@ def ticketed(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
     sets = ", ".join(f"{name} = excluded.{name}" for name in changed)
     conflict = f"ON CONFLICT (target, ext_id) DO UPDATE SET {sets}"
     bulk.insert(conn, t.tickets, columns, [tuple(row[c] for c in columns) for row in rows], conflict=conflict)
-
-
-def ticket_of(conn: Connection, target: str, query_id: int) -> tuple[str, str] | None:
-    """(ext_id, ticket) of a query in a target."""
-    c = t.tickets.c
-    row = conn.execute(select(c.ext_id, c.ticket).where(and_(c.target == target, c.query_id == query_id))).first()
-    return (row.ext_id, row.ticket) if row else None
 
 
 def renew(conn: Connection, held: Sequence[tuple[int, int]], lease_until: int) -> None:

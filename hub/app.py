@@ -140,7 +140,7 @@ class Hub:
             self.store, self.blobs, self.fabric, self.intake, self.parsers, self.instances,
             lambda: self.rules.current, self.directory, self.keys, self.config, self.clock,
         )  # fmt: skip
-        effects = Effects(self.store, self.client, self.instances, self.clock, self.config.delivery.lease)
+        effects = Effects(self.client, self.instances, self.clock, self.config.delivery.lease)
         needs = Needs(self.store, self.blobs, self.intake)
         self.outbox = Outbox(
             self.store, self.fabric, self.instances, effects, needs, self.keys, self.config.delivery, self.clock

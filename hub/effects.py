@@ -14,9 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from context_store import Store
 from context_store.crashpoints import crashpoint, protected
-from context_store.outbox import StepRow, Work, ticket_of
+from context_store.outbox import StepRow, Work
 from context_store.times import to_millis
 from hub.attempt import StepAttempt, verdict
 from hub.egress import Client
@@ -46,11 +45,8 @@ class Result(Struct, frozen=True):
 class Effects:
     """Performs steps through the instance's own `perform` and `find`."""
 
-    def __init__(
-        self, store: Store, client: Client, instances: Mapping[str, Instance], clock: Clock, lease: float
-    ) -> None:
+    def __init__(self, client: Client, instances: Mapping[str, Instance], clock: Clock, lease: float) -> None:
         """`lease` bounds an attempt, so that two nodes never perform one step at once."""
-        self._store = store
         self._client = client
         self._instances = instances
         self._clock = clock
@@ -82,7 +78,7 @@ class Effects:
         instance = self._instances.get(work.destination)
         if instance is None or instance.connector is None:
             raise Retry("the destination is not running", after=60)
-        attempt = await self._attempt(work, row, instance, made)
+        attempt = self._attempt(work, row, instance, made)
         step = _step(row)
         if came != "queued" and protected("ask"):
             found = await self._ask(work, row, came, step, instance, attempt)
@@ -131,13 +127,10 @@ class Effects:
         crashpoint("out.sent")
         return Result(done, doubtful=outbox in self._doubtful)
 
-    async def _attempt(self, work: Work, row: StepRow, instance: Instance, made: Sequence[Result]) -> StepAttempt:
-        ticket = None
-        if work.kind == "dispatch":
-            ticket = await self._store.read(ticket_of, work.destination, work.query_id)
+    def _attempt(self, work: Work, row: StepRow, instance: Instance, made: Sequence[Result]) -> StepAttempt:
         egress: Any = instance.egress
         return StepAttempt(
-            self._client, self._clock, key=row.key, number=work.attempts, ticket=ticket[1] if ticket else "",
+            self._client, self._clock, key=row.key, number=work.attempts, ticket=work.ticket,
             made=[result.done for result in made], blobs=egress.blob, tokens=egress.token,
         )  # fmt: skip
 
