@@ -33,6 +33,8 @@ class NewEnvelope(NamedTuple):
     raw_sha: bytes | None
     size: int
     received_at: int
+    isolated: bool = False
+    """Parsed in a worker process: such envelopes are claimed apart, so that mail never holds up a webhook."""
 
 
 class NewCursor(NamedTuple):
@@ -96,9 +98,10 @@ def _fold(batch: Sequence[NewEnvelope]) -> list[_Folded]:
 
 _SQLITE_INSERT = """
 INSERT INTO envelopes
-    (id, instance, key_hash, body_hash, lane, facts, raw, raw_sha, size, received_at, state, redelivered, collision)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'pending', ?11,
-    ?12 OR EXISTS (SELECT 1 FROM envelopes AS e WHERE e.key_hash = ?3 AND e.body_hash <> ?4))
+    (id, instance, key_hash, body_hash, lane, facts, raw, raw_sha, size, received_at, isolated, state, redelivered,
+        collision)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'pending', ?12,
+    ?13 OR EXISTS (SELECT 1 FROM envelopes AS e WHERE e.key_hash = ?3 AND e.body_hash <> ?4))
 ON CONFLICT (key_hash, body_hash) DO UPDATE SET redelivered = redelivered + 1 + excluded.redelivered
 """
 
@@ -138,12 +141,12 @@ def _tally(counts: Counter[tuple[str, str]], instance: str, *, fresh: bool, agai
 _POSTGRESQL_INSERT = """
 WITH given AS (
     SELECT * FROM unnest(%b::bigint[], %b::text[], %b::bytea[], %b::bytea[], %b::bigint[], %b::text[], %b::bytea[],
-        %b::bytea[], %b::bigint[], %b::bigint[], %b::int[], %b::bool[])
-    AS g(id, instance, key_hash, body_hash, lane, facts, raw, raw_sha, size, received_at, extra, clash)
+        %b::bytea[], %b::bigint[], %b::bigint[], %b::bool[], %b::int[], %b::bool[])
+    AS g(id, instance, key_hash, body_hash, lane, facts, raw, raw_sha, size, received_at, isolated, extra, clash)
 ), stands AS (
-    INSERT INTO envelopes (id, instance, key_hash, body_hash, lane, facts, raw, raw_sha, size, received_at, state,
-        redelivered, collision)
-    SELECT id, instance, key_hash, body_hash, lane, facts, raw, raw_sha, size, received_at, 'pending', extra,
+    INSERT INTO envelopes (id, instance, key_hash, body_hash, lane, facts, raw, raw_sha, size, received_at, isolated,
+        state, redelivered, collision)
+    SELECT id, instance, key_hash, body_hash, lane, facts, raw, raw_sha, size, received_at, isolated, 'pending', extra,
         clash OR EXISTS (SELECT 1 FROM envelopes AS e WHERE e.key_hash = g.key_hash AND e.body_hash <> g.body_hash)
     FROM given AS g ORDER BY key_hash, body_hash
     ON CONFLICT (key_hash, body_hash) DO UPDATE SET redelivered = envelopes.redelivered + 1 + excluded.redelivered

@@ -194,7 +194,8 @@ _unread = (
 )
 _items = select(t.items.c.key_hash).where(_among(t.items.c.key_hash))
 _waiting = select(t.items.c.waits_for, t.items.c.id, t.items.c.kind, t.items.c.body).where(
-    _among(t.items.c.waits_for), text("outcome = 'waiting'")  # a literal: the partial index needs it
+    _among(t.items.c.waits_for),
+    text("outcome = 'waiting'"),  # a literal: the partial index needs it
 )
 _identities = select(_i.value_hash, *_identity_columns).where(_among(_i.value_hash))
 _identities_by_id = select(_i.value_hash, *_identity_columns).where(_among(_i.id))

@@ -49,15 +49,17 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 def claim_envelopes(
-    conn: Connection, limit: int, after: int = 0, max_bytes: int = CLAIM_BYTES
+    conn: Connection, limit: int, after: int = 0, max_bytes: int = CLAIM_BYTES, *, isolated: bool = False
 ) -> tuple[PendingEnvelope, ...]:
     """Pending envelopes with ids above `after`, in id order, at least one however large it is.
+
+    Those that are parsed in workers are claimed apart from the others; a lane is never in both, for an instance is not.
 
     For `Store.holding`: on PostgreSQL only from lanes whose lock this transaction got, and all of these up to the last
     one returned. Rows are read after the locks, so that what the last holder settled is seen.
     """
-    lanes = _lock_lanes(conn, limit, after) if conn.dialect.name == "postgresql" else None
-    wanted = [_pending, envelopes.c.id > after]
+    lanes = _lock_lanes(conn, limit, after, isolated) if conn.dialect.name == "postgresql" else None
+    wanted = [_pending, envelopes.c.isolated.is_(isolated), envelopes.c.id > after]
     if lanes is not None:
         wanted.append(envelopes.c.lane == func.any(lanes))
     heads = conn.execute(
@@ -77,14 +79,14 @@ def claim_envelopes(
 
 _LOCK_LANES = text("""
 WITH head AS MATERIALIZED (
-    SELECT lane FROM envelopes WHERE state = 'pending' AND id > :after ORDER BY id LIMIT :scan
+    SELECT lane FROM envelopes WHERE state = 'pending' AND isolated = :isolated AND id > :after ORDER BY id LIMIT :scan
 ), lanes AS MATERIALIZED (SELECT DISTINCT lane FROM head)
 SELECT lane FROM lanes WHERE pg_try_advisory_xact_lock(lane)
 """)
 
 
-def _lock_lanes(conn: Connection, limit: int, after: int) -> list[int]:
-    return list(conn.scalars(_LOCK_LANES, {"after": after, "scan": limit * SCAN}))
+def _lock_lanes(conn: Connection, limit: int, after: int, isolated: bool) -> list[int]:
+    return list(conn.scalars(_LOCK_LANES, {"after": after, "scan": limit * SCAN, "isolated": isolated}))
 
 
 def settle(conn: Connection, outcomes: Sequence[Outcome], node: int, now: int) -> set[int]:

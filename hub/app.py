@@ -6,6 +6,7 @@ last the ways in, so that what is accepted can be taken on; `drain` closes the w
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -24,7 +25,7 @@ from hub.egress import Client
 from hub.fabric.local import LocalFabric
 from hub.housekeeping import Housekeeping
 from hub.instances import Instance
-from hub.intake import Intake
+from hub.intake import Intake, intake_topic
 from hub.keys import Keys
 from hub.needs import Needs
 from hub.outbox import Outbox
@@ -66,6 +67,7 @@ class Hub:
     rules: Rules
     directory: Directory
     pipeline: Pipeline
+    isolated: Pipeline
     outbox: Outbox
     sealer: Sealer
     housekeeping: Housekeeping
@@ -140,6 +142,7 @@ class Hub:
             self.store, self.blobs, self.fabric, self.intake, self.parsers, self.instances,
             lambda: self.rules.current, self.directory, self.keys, self.config, self.clock,
         )  # fmt: skip
+        self.isolated = replace(self.pipeline, isolated=True)
         effects = Effects(self.client, self.instances, self.clock, self.config.delivery.lease)
         needs = Needs(self.store, self.blobs, self.intake)
         self.outbox = Outbox(
@@ -154,7 +157,12 @@ class Hub:
         """Open, then run everything and listen."""
         await self.open()
         self.intake.start()
-        for name, run in (("outbox", self.outbox.run), ("pipeline", self.pipeline.run), ("sealer", self.sealer.run)):
+        self.parsers.start()
+        parts = {
+            "outbox": self.outbox.run, "pipeline": self.pipeline.run, "isolated": self.isolated.run,
+            "sealer": self.sealer.run,
+        }  # fmt: skip
+        for name, run in parts.items():
             self._tasks.append(asyncio.create_task(self._keep(name, run), name=name))
         self._house = asyncio.create_task(self._keep("housekeeping", self.housekeeping.run), name="housekeeping")
         await self._listen()
@@ -201,8 +209,8 @@ class Hub:
         for web_runner in self._runners:
             await web_runner.cleanup()
         await self.intake.stop()
-        self.pipeline.stopping = self.outbox.stopping = self.sealer.stopping = True
-        for topic in ("intake", "outbox", "events"):
+        self.pipeline.stopping = self.isolated.stopping = self.outbox.stopping = self.sealer.stopping = True
+        for topic in (intake_topic(isolated=False), intake_topic(isolated=True), "outbox", "events"):
             self.fabric.wake(topic)
         if self._tasks:
             _, left = await asyncio.wait(self._tasks, timeout=DRAIN)

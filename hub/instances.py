@@ -46,6 +46,11 @@ class Instance:
         """The channel word of its messages."""
         return str(getattr(self.connector, "channel", "")) or "chat"
 
+    @property
+    def isolated(self) -> bool:
+        """Is it parsed in worker processes?"""
+        return bool(getattr(self.connector, "isolate", False))
+
     def has(self, role: str) -> bool:
         """Does it do that, and can it?"""
         return self.connector is not None and role in self.roles

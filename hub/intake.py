@@ -58,6 +58,11 @@ class _Waiting:
     done: "asyncio.Future[list[Any]]"
 
 
+def intake_topic(*, isolated: bool) -> str:
+    """What a pipeline waits for."""
+    return "intake.isolated" if isolated else "intake"
+
+
 class Intake:
     """The one door in."""
 
@@ -159,7 +164,9 @@ class Intake:
         return [Received(id=row.id, fresh=row.fresh, receipt=receipt_of(row.id)) for row in rows]
 
     def _new(self, instance: str, envelope: Envelope) -> NewEnvelope:
-        return _new(instance, envelope, self._store.ids.next())
+        known = self._instances.get(instance)
+        new = _new(instance, envelope, self._store.ids.next())
+        return new._replace(isolated=known is not None and known.isolated)
 
     def _stowed(self, envelope: NewEnvelope) -> NewEnvelope:
         if envelope.size <= INLINE or envelope.raw is None:
@@ -230,7 +237,8 @@ class Intake:
             if not waiting.done.done():
                 waiting.done.set_result(list(rows[at : at + len(waiting.envelopes)]))
             at += len(waiting.envelopes)
-        self._fabric.wake("intake")
+        for isolated in {envelope.isolated for envelope in envelopes}:
+            self._fabric.wake(intake_topic(isolated=isolated))
 
     def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
         log.error("journal.failed", envelopes=sum(len(w.envelopes) for w in batch), why=repr(error))

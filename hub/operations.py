@@ -21,6 +21,7 @@ from context_store.times import to_millis
 from hub.communicate.compose import Answer, Answered, compose
 from hub.communicate.route import Route, route
 from hub.draft import Draft, as_json
+from hub.intake import intake_topic
 from hub.reprocess import reprocess as reprocess_all
 from plugins import Identity
 
@@ -202,7 +203,8 @@ async def release(hub: "Hub", actor: str, ids: Sequence[int | str] | None = None
     wanted = None if ids is None else [int(number) for number in ids]
     envelopes, works = await hub.store.write(_release, hub, actor, wanted)
     hub.intake.pending += envelopes
-    hub.fabric.wake("intake")
+    for isolated in (False, True):
+        hub.fabric.wake(intake_topic(isolated=isolated))
     hub.fabric.wake("outbox")
     if wanted and not envelopes and not works:
         raise LookupError("none of these is parked")

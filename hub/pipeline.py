@@ -29,7 +29,7 @@ from hub.config import Config
 from hub.draft import Draft
 from hub.fabric.local import LocalFabric
 from hub.instances import Instance
-from hub.intake import Intake
+from hub.intake import Intake, intake_topic
 from hub.items import Judge, wanted
 from hub.keys import Keys
 from hub.recognise import Directory
@@ -43,6 +43,7 @@ TRIES = 5
 WORKERS = 2
 """An envelope that cost so many workers is parked."""
 STALE_TRIES = 20
+ISOLATED_BATCH = 32
 
 
 @dataclass(slots=True)
@@ -60,6 +61,8 @@ class Pipeline:
     keys: Keys
     config: Config
     clock: Clock
+    isolated: bool = False
+    """Which envelopes it takes: those parsed in worker processes, or all others. A hub runs one of each."""
     stopping: bool = False
 
     async def run(self) -> None:
@@ -67,20 +70,25 @@ class Pipeline:
         while not self.stopping:
             try:
                 if not await self.batch():
-                    await self.fabric.wait("intake", self.config.delivery.poll)
+                    await self.fabric.wait(intake_topic(isolated=self.isolated), self.config.delivery.poll)
             except (StoreAway, CommitUnknown) as error:
                 log.warning("pipeline.store_away", why=str(error))
                 await self.clock.sleep(1)
 
     async def batch(self) -> int:
         """Claim what is pending and take it all the way; returns how many envelopes were claimed."""
-        async with self.store.holding(claim_envelopes, self.config.limits.batch) as pending:
+        async with self.store.holding(self._claim) as pending:
             if pending:
                 crashpoint("parse.begin")
                 await self.take(pending)
                 self.fabric.wake("outbox")
                 self.fabric.wake("events")
             return len(pending)
+
+    def _claim(self, conn: Connection) -> tuple[PendingEnvelope, ...]:
+        """Few at once where each may take seconds: what is parsed already is not kept waiting for the slowest."""
+        limit = self.config.limits.batch
+        return claim_envelopes(conn, min(limit, ISOLATED_BATCH) if self.isolated else limit, isolated=self.isolated)
 
     async def take(self, pending: Sequence[PendingEnvelope]) -> None:
         """Parse, judge and record; what fails to parse is tried again or parked, the others go on."""

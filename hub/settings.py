@@ -85,9 +85,7 @@ class Threading(Struct, frozen=True, kw_only=True):
 
     window_days: Annotated[
         int,
-        Meta(
-            ge=0, description="Days in which a proved sender's chat line or post joins their open query; 0: never."
-        ),
+        Meta(ge=0, description="Days in which a proved sender's chat line or post joins their open query; 0: never."),
     ] = 7
 
 

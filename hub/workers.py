@@ -7,6 +7,7 @@ address space, and whatever happens there costs the envelope one of two workers 
 
 import asyncio
 import multiprocessing
+import os
 import resource
 import traceback
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,8 @@ from plugins.instances import load_instances
 from plugins.manager import discover
 
 MAX_ITEMS = 10_000
+NICENESS = 5
+"""Parsing yields to acknowledging where both want the processor."""
 _decoder = msgspec.msgpack.Decoder(list[Item])
 _encoder = msgspec.msgpack.Encoder()
 
@@ -96,6 +99,7 @@ def start_worker(recipe: Recipe) -> None:
         recipe.tables, plugins, file=recipe.file, environ={}, base=Path(recipe.base), reveal=False
     )
     _built.update({one.id: one.build() for one in configured if one.cls is not None and hasattr(one.cls, "parse")})
+    os.nice(NICENESS)
     limit = recipe.memory_mb << 20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
@@ -119,7 +123,9 @@ class Parsers:
         self._pool: ProcessPool | None = None
 
     def start(self) -> None:
-        """Workers are made at the first isolated envelope, so that a hub without mail has none."""
+        """Workers stand ready before the first mail comes; a hub without mail has none."""
+        if any(connector.isolate for connector in self._connectors.values()):
+            self._workers().schedule(os.getpid)
 
     def _workers(self) -> ProcessPool:
         if self._pool is None:

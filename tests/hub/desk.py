@@ -206,10 +206,14 @@ class Desk:
         """Until nothing is pending and no work is open that could run now."""
         await self.until(self._still)
 
+    async def nothing_pending(self) -> bool:
+        """Everything that came is done or parked."""
+        return not await self.number("SELECT count(*) FROM envelopes WHERE state = 'pending'")
+
     async def _still(self) -> bool:
-        self.hub.fabric.wake("intake")
-        self.hub.fabric.wake("outbox")
-        return not await self.number("SELECT count(*) FROM envelopes WHERE state = 'pending'") and not (
+        for topic in ("intake", "intake.isolated", "outbox"):
+            self.hub.fabric.wake(topic)
+        return await self.nothing_pending() and not (
             await self.number(
                 "SELECT count(*) FROM outbox WHERE state IN ('queued', 'leased', 'uncertain') AND destination NOT IN "
                 f"({', '.join(repr(name) for name in ['', *self.held()])})"

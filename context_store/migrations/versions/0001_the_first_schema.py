@@ -65,6 +65,7 @@ def upgrade() -> None:
         sa.Column("raw_sha", sa.LargeBinary(length=32), nullable=True),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("isolated", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("cause", sa.Text(), nullable=True),
         sa.Column("trace", sa.Text(), nullable=True),
@@ -89,7 +90,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_envelopes_pending",
         "envelopes",
-        ["id", "lane"],
+        ["isolated", "id", "lane"],
         unique=False,
         sqlite_where=sa.text("state = 'pending'"),
         postgresql_where=sa.text("state = 'pending'"),

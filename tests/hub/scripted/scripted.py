@@ -148,7 +148,6 @@ class LineSettings(Struct, frozen=True, kw_only=True):
     channel: Channel = "chat"
     sends_to: tuple[str, ...] = ("chat",)
     steps: str = "A"
-    isolate: bool = False
 
 
 class Line:
@@ -222,6 +221,13 @@ class Line:
         if ref not in self.media:
             raise Retry("not there yet")
         return self.media[ref]
+
+
+class Apart(Line):
+    """The same, parsed in worker processes."""
+
+    kind: ClassVar[str] = "apart"
+    isolate: ClassVar[bool] = True
 
 
 class RadioSettings(Struct, frozen=True, kw_only=True):
@@ -314,7 +320,7 @@ class Tool:
 
 @hookimpl
 def register_connectors() -> Sequence[type[Connector]]:
-    return [Line, Radio]
+    return [Line, Apart, Radio]
 
 
 @hookimpl
