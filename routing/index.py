@@ -135,7 +135,9 @@ class Index:
             for field, names in fields.items():
                 for those in filter(None, map(names.get, find(field) or ())):
                     packed += those
-        seen = sum(_BIT.get(name, 0) for name in view.names("channel") or ()) | _ANY_CHANNEL
+        seen = _ANY_CHANNEL
+        for name in view.names("channel") or ():
+            seen |= _BIT.get(name, 0)
         if view.value("direction") == "out":
             return sorted({each >> _BITS for each in packed if each & seen and each & _OURS})
         return sorted({each >> _BITS for each in packed if each & seen})
