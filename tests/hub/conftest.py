@@ -18,7 +18,7 @@ def short_folder() -> Iterator[Path]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest) -> str:
-    """ "" is the default: SQLite in the hub's own folder."""
+    """Nothing is the default: SQLite in the folder of the hub."""
     return "" if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
 
 

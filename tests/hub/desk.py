@@ -192,14 +192,17 @@ class Desk:
         """One of `hub.operations`."""
         return await getattr(operations, name)(self.hub, actor, *args, **more)
 
-    async def restart_pipeline(self) -> None:
-        """After a test set `pipeline.stopping`: another task takes what has gathered, in one batch."""
+    async def hold_pipeline(self) -> None:
+        """What is posted from now on gathers on disk."""
+        self.hub.pipeline.stopping = True
+        (held,) = [task for task in self.hub._tasks if task.get_name() == "pipeline"]
+        await held  # it looks again after `poll` at the latest
+        self.hub._tasks.remove(held)
+
+    async def resume_pipeline(self) -> None:
+        """What has gathered is taken in one batch."""
         pipeline = self.hub.pipeline
-        (old,) = [task for task in self.hub._tasks if task.get_name() == "pipeline"]
-        self.hub.fabric.wake("intake")
-        await old
         pipeline.stopping = False
-        self.hub._tasks.remove(old)
         self.hub._tasks.append(asyncio.create_task(self.hub._keep("pipeline", pipeline.run), name="pipeline"))
 
     async def settle(self) -> None:

@@ -157,8 +157,7 @@ async def test_reprocess_keeps_ids_sends_nothing_and_overrides_no_agent(desk: De
 
 
 async def test_statements_do_not_grow_with_the_batch(desk: Desk):
-    desk.hub.pipeline.stopping = True
-    desk.hub.fabric.wake("intake")
+    await desk.hold_pipeline()
 
     async def batch(name: str, size: int) -> tuple[int, int]:
         for n in range(size):
@@ -177,7 +176,7 @@ async def test_statements_do_not_grow_with_the_batch(desk: Desk):
     one, hundred = await batch("a", 1), await batch("b", 100)
     assert one == hundred
     assert min(one) > 5
-    await desk.restart_pipeline()
+    await desk.resume_pipeline()
     await desk.settle()
 
 
@@ -185,7 +184,7 @@ async def test_no_table_is_walked_on_a_messages_path(desk: Desk):
     if desk.hub.store.dialect != "sqlite":
         await desk.say(message("m1"))
         return
-    desk.hub.pipeline.stopping = True
+    await desk.hold_pipeline()
     line = message("m1", thread="t", replies_to=["x"], tokens=["t"])
     await desk.post(line, edit("m1", "b"), edit("never", "b"))
     parsed = await desk.hub.parsers.parse(await desk.hub.store.read(claim_envelopes, 500))
@@ -202,7 +201,7 @@ async def test_no_table_is_walked_on_a_messages_path(desk: Desk):
         return scanned(conn, seen)
 
     assert await desk.hub.store.write(walked) == set()
-    await desk.restart_pipeline()
+    await desk.resume_pipeline()
     await desk.settle()
 
 

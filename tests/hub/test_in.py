@@ -49,8 +49,7 @@ async def test_items_that_are_batched_anew_are_recorded_once(desk: Desk):
 async def test_full_hub_says_later_and_keeps_nothing(hub_under_test: Desk):
     desk = hub_under_test
     await desk.start(limits="pending = 1")
-    desk.hub.pipeline.stopping = True  # what is on disk stays there
-    desk.hub.fabric.wake("intake")
+    await desk.hold_pipeline()
     assert await desk.post(message()) == 200
     refused = await desk.call("chat", b"[]", key="k2")
     assert (refused.status, "Retry-After" in refused.headers) == (503, True)
@@ -117,29 +116,28 @@ async def test_part_that_needs_a_person_parks_its_envelope_and_releasing_retries
 
 @pytest.mark.parametrize("trouble", ["raise", "exit", "hang"])
 async def test_poison_does_not_block_the_others(desk: Desk, trouble: str):
-    desk.hub.pipeline.stopping = True
+    await desk.hold_pipeline()
     await asyncio.gather(*(
         desk.post(message(f"m{n}"), parse=trouble if n in (2, 5) else "", lane="one") for n in range(8)
     ))  # fmt: skip
-    await desk.restart_pipeline()
+    await desk.resume_pipeline()
     await desk.settle()
     assert sorted(await desk.column("SELECT state FROM envelopes")) == ["done"] * 6 + ["parked"] * 2
     assert await desk.number("SELECT count(*) FROM messages WHERE direction = 'in'") == 6
 
 
 async def test_what_can_not_be_recorded_is_found_among_its_neighbours_and_parked(desk: Desk):
-    desk.hub.pipeline.stopping = True
+    await desk.hold_pipeline()
     poison = Ticket(key="t", ticket="1", revision=1 << 63, ext_id="x")
     await desk.post(message("opens"))
-    await desk.restart_pipeline()
+    await desk.resume_pipeline()
     await desk.settle()
-    desk.hub.pipeline.stopping = True
-    desk.hub.fabric.wake("intake")
+    await desk.hold_pipeline()
     reference = (await desk.references())[0]
     await asyncio.gather(*(desk.post(message(f"m{n}")) for n in range(4)))
     await desk.post(msgspec.structs.replace(poison, ext_id=reference), to="tool")
     await asyncio.gather(*(desk.post(message(f"n{n}")) for n in range(4)))
-    await desk.restart_pipeline()
+    await desk.resume_pipeline()
     await desk.settle()
     assert await desk.rows("SELECT instance, cause FROM envelopes WHERE state = 'parked'") == [
         ("tool", "record_failed")
@@ -154,11 +152,11 @@ async def test_one_message_that_names_a_hundred_thousand_others_stops_nobody(des
 
 
 async def test_more_items_in_a_batch_than_a_statement_takes_stop_nobody(desk: Desk):
-    desk.hub.pipeline.stopping = True
+    await desk.hold_pipeline()
     for e in range(10):
         await desk.post(*(edit(f"{e}-{n}", "never") for n in range(7000)))
     await desk.post(message("m1"))
-    await desk.restart_pipeline()
+    await desk.resume_pipeline()
     await desk.until(lambda: desk.number("SELECT count(*) FROM envelopes WHERE state <> 'pending'"), 60)
     assert await desk.column("SELECT DISTINCT state FROM envelopes") == ["done"]
     assert len(await desk.references()) == 1

@@ -349,7 +349,7 @@ async def test_nothing_is_left_half_done_by_a_stop_and_the_next_start_goes_on(de
     tool.script = ["retry"] * 1000
     for n in range(5):
         await desk.post(message(f"m{n}", text=f"n{n}", sender=f"u{n}"))
-    desk.hub.pipeline.stopping = True
+    await desk.hold_pipeline()
     await desk.post(message("late", text="late"))
     await desk.stop()
     await desk.start()
