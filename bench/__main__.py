@@ -9,6 +9,7 @@ COMMANDS = {
     "hostile-mail": ("bench.hostile_mail", "acknowledgement latency while hostile mails arrive"),
     "drivers": ("bench.drivers", "psycopg against asyncpg for the journal"),
     "mail-corpus": ("bench.mail_corpus", "the shared corpora through a real Dovecot, a real hub and its store"),
+    "classify": ("bench.classify", "accuracy and calibration of the classifier on held-back texts"),
     "rules": ("bench.rules", "what a decision costs, from ten rules to 100,000"),
     "parse-corpus": ("bench.parse_corpus", "agreement of the mail parser with the shared corpora"),
 }
