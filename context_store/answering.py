@@ -39,6 +39,7 @@ class Answerable(Struct, frozen=True):
     thread: str
     reply_via: bytes
     subject: str
+    barred: str
 
 
 def matter(conn: Connection, reference: str) -> Matter | None:
@@ -71,6 +72,7 @@ def answerable(conn: Connection, root: int, message: int | None = None) -> list[
             th.key,
             m.reply_via,
             m.subject,
+            i.barred,
         )
         .select_from(
             t.messages

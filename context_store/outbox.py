@@ -228,6 +228,12 @@ def renew(conn: Connection, held: Sequence[tuple[int, int]], lease_until: int) -
     bulk.update(conn, t.outbox, ("id", "fence", "lease_until"), [(i, f, lease_until) for i, f in held], keys=2)
 
 
+def free_leases(conn: Connection, now: int) -> None:
+    """At the start of the one owner of a SQLite file: whoever held a lease is dead, so its work is due now."""
+    held = (_o.state.in_(OPEN), _o.lease_until > now)
+    conn.execute(update(t.outbox).where(*held).values(lease_until=now, due_at=now))
+
+
 def counts(conn: Connection) -> dict[str, int]:
     """Open and parked rows by state; done ones are not counted, they are history."""
     found: dict[str, int] = {}

@@ -15,6 +15,7 @@ from aiohttp import web
 from context_store import Store, StoreBroken
 from context_store.blobs import BlobStore
 from context_store.groups import sync_organisations, sync_teams
+from context_store.outbox import free_leases
 from context_store.pending import tallies_by_instance
 from context_store.secrets import Vault
 from hub import operations
@@ -121,6 +122,8 @@ class Hub:
         self.rules = Rules(store, config, self.clock)
         await self.rules.start()
         self.directory = await self._directory()
+        if store.dialect == "sqlite":
+            await store.write(free_leases, store.now())
         tallies = await store.read(tallies_by_instance)
         self.intake.pending = sum(states.get("pending", 0) for states in tallies.values())
         self._compose()

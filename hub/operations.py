@@ -243,12 +243,16 @@ async def _answered(hub: "Hub", matter: Matter, to_message: int | None) -> tuple
     found = await hub.store.read(answering.answerable, matter.id, picked)
     least = 0 if picked is not None else await hub.store.read(answering.opening_assurance, matter.id)
     for message in found:
+        if message.barred:  # the provider would refuse it, and the user has said so
+            continue
         to = Identity(scheme=message.scheme, value=message.value)
         where = route(hub.instances, message.instance, to)
         if message.assurance >= least and where is not None:
             return message, where
     if picked is not None and not found:
         raise LookupError("that message is not one of this query's that can be answered")
+    if found and all(message.barred for message in found):
+        raise ValueError(f"no answer may go out: the user has {found[0].barred.replace('_', ' ')}")
     raise ValueError("nothing in this query can be answered: no configured instance reaches its sender")
 
 
