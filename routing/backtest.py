@@ -150,11 +150,7 @@ class _Doubtful:
         last = decision.rules[-1] if decision.rules else ""
         for number, since in self._since:
             rule = self._rules.rules[number]
-            if (
-                since > facts.version
-                and _ask(rule.when, view, facts.version) is None
-                and self._matters(number, decision)
-            ):
+            if since > facts.version and _ask(rule.when, view) is None and self._matters(number, decision):
                 found.append(rule.name)
             if rule.name == last and rule.stop:
                 break
@@ -173,16 +169,15 @@ class _Doubtful:
         )
 
 
-def _ask(node: Node, view: MessageView, version: int) -> bool | None:
+def _ask(node: Node, view: MessageView) -> bool | None:
     """Three-valued (Kleene): None is unknown."""
     if isinstance(node, Not):
-        inner = _ask(node.part, view, version)
+        inner = _ask(node.part, view)
         return None if inner is None else not inner
     if isinstance(node, All | AnyOf):
         deciding = isinstance(node, AnyOf)
-        answers = [_ask(part, view, version) for part in node.parts]
+        answers = [_ask(part, view) for part in node.parts]
         if deciding in answers:
             return deciding
         return None if None in answers else not deciding
-    known = field_of(node.field)
-    return None if known and known.since > version else node.holds(view)
+    return node.holds(view) if view.captured(node.field) else None

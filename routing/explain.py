@@ -16,8 +16,8 @@ from routing.view import MessageView
 SHOWN = 120
 """Characters of an input that are shown."""
 
-Result = Literal["true", "false", "missing"]
-"""`missing` counts as false."""
+Result = Literal["true", "false", "missing", "unknown"]
+"""`missing` counts as false, `unknown` as missing: a fact that the release of then did not capture."""
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -105,6 +105,8 @@ def check(node: Node, view: MessageView) -> Check:
         )
     value = view.value(node.field)
     outcome: Result = "true" if node.holds(view) else "missing" if value is None else "false"
+    if not view.captured(node.field):
+        outcome = "unknown"
     operator, wanted = _asked(node)
     found = _found(node, view) if value is not None else set[str]()
     return Check(
@@ -186,11 +188,13 @@ def check_in_words(check: Check) -> str:
 
 
 def _lines(check: Check, depth: int) -> list[str]:
-    mark = {"true": "yes", "false": "no", "missing": "missing"}[check.outcome]
+    mark = {"true": "yes", "false": "no"}.get(check.outcome, check.outcome)
     if check.operator in {"not", "all", "any"} and not check.field:
         parts = (line for part in check.parts for line in _lines(part, depth + 1))
         return [f"{'  ' * depth}{mark:8} {check.operator} of:", *parts]
     asked = " ".join((check.field, check.operator, ", ".join(check.wanted))).rstrip()
     got = "the message has none" if check.input is None else f"the message has {check.input!r}"
+    if check.outcome == "unknown":
+        got = "it was not captured then"
     found = f", found {', '.join(check.found)}" if check.found else ""
     return [f"{'  ' * depth}{mark:8} {asked}: {got}{found}"]

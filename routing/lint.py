@@ -21,6 +21,8 @@ def conjuncts(node: Node) -> list[Node]:
 def why_never(node: All) -> str | None:
     """Why no message can match, or None."""
     parts = conjuncts(node)
+    if len({getattr(part, "field", "") for part in parts} - {""}) == len(parts):
+        return None  # one question of each field: nothing to contradict
     for part in parts:
         if isinstance(part, Any):
             reasons = [why_never(branch) for branch in part.parts]
@@ -86,32 +88,53 @@ def _listed(part: Words | Names) -> frozenset[str]:
 
 
 def shadows(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule]]:
-    """(rule, earlier rule that stops whenever this one would match), each such rule once.
+    """(rule, earlier rule that takes all from it), each such rule once.
 
-    Certain where all that the earlier rule asks is asked by the later one too, in the same words.
+    The earlier one matches whenever this one would, and stops, or sets all that this one sets. Certain where each thing
+    that the earlier rule asks follows from one that the later one asks.
     """
-    stopping: dict[Node, list[tuple[Rule, frozenset[Node]]]] = defaultdict(list)
+    filed: dict[object, list[tuple[Rule, frozenset[Node]]]] = defaultdict(list)
     for rule in rules:
         parts = frozenset(conjuncts(rule.when))
-        for part in parts:
-            above = next((earlier for earlier, asked in stopping.get(part, ()) if asked <= parts), None)
-            if above:
-                yield rule, above
-                break
-        if rule.stop and parts:
-            # filed under the part that the fewest others are filed under, so that each later rule asks few
-            stopping[min(parts, key=lambda part: (len(stopping.get(part, ())), _common(part)))].append((rule, parts))
+        keys = [_keys(part) for part in parts]
+        near = (each for those in keys for each in filed.get(those[0], ()))
+        above = next((one for one, asked in near if _takes_all(one, rule) and _follows(asked, parts)), None)
+        if above:
+            yield rule, above
+        elif parts:
+            # under the part that the fewest others are filed under, so that each later rule asks few
+            few = min(keys, key=lambda those: (max(len(filed.get(key, ())) for key in those), those[0][1] in _COMMON))
+            for key in few:
+                filed[key].append((rule, parts))
 
 
-def _common(part: Node) -> bool:
-    return isinstance(part, Leaf) and bool(field := FIELDS.get(part.field)) and bool(field and field.allowed)
+_COMMON = tuple(path for path, field in FIELDS.items() if field.allowed)
 
 
-def copies(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule]]:
-    """(rule, earlier rule that asks and does the same), whatever their names and notes."""
-    seen: dict[object, Rule] = {}
-    for rule in rules:
-        key = (frozenset(conjuncts(rule.when)), tuple(sorted(rule.sets.items())), rule.tags, rule.stop)
-        earlier = seen.setdefault(key, rule)
-        if earlier is not rule:
-            yield rule, earlier
+def _takes_all(earlier: Rule, later: Rule) -> bool:
+    return earlier.stop or (not later.stop and later.marks.keys() <= earlier.marks.keys())
+
+
+def _follows(asked: frozenset[Node], parts: frozenset[Node]) -> bool:
+    return all(part in parts or any(_implies(other, part) for other in parts) for part in asked)
+
+
+def _implies(one: Node, other: Node) -> bool:
+    """Whether `other` holds wherever `one` does; false where that is not plain to see."""
+    if isinstance(one, Range) and isinstance(other, Range) and one.field == other.field:
+        low = other.low is None or (one.low is not None and one.low >= other.low)
+        return low and (other.high is None or (one.high is not None and one.high <= other.high))
+    for kind in (Names, Words):
+        if isinstance(one, kind) and isinstance(other, kind) and (one.field, one.mode) == (other.field, other.mode):
+            few, many = _listed(one), _listed(other)
+            return few <= many if one.mode in {"is", "any"} else many <= few
+    return False
+
+
+def _keys(part: Node) -> list[tuple[object, str, object]]:
+    """Where a part is filed; one that implies it is looked for at the first of its own keys."""
+    if isinstance(part, Names | Words) and part.mode in {"is", "any"}:
+        return [(type(part), part.field, value) for value in sorted(_listed(part))]
+    if isinstance(part, Range):
+        return [(Range, part.field, None)]
+    return [(None, "", part)]

@@ -19,7 +19,7 @@ from routing.conditions import INBOUND, All, Names, leaves
 from routing.decide import DEFAULT, MATRIX
 from routing.examples import Example, read_example, run_example
 from routing.index import Index
-from routing.lint import copies, shadows, why_never
+from routing.lint import conjuncts, shadows, why_never
 from routing.matrix import DEFAULT as DEFAULT_MATRIX
 from routing.matrix import Matrix, read_matrix
 from routing.model import ENGINE, Mention, Report, Rule, RuleSet
@@ -255,11 +255,12 @@ class _Loader:
             if why:
                 report("when", f"can never match: {why}", "")
         for rule, above in shadows(rules):
-            what = f"never runs: {above.name} (line {above.line}) asks for no more and stops before it"
-            self._report(rule.line, f"rule {rule.name}")("", what, "move it up, or take it out")
-        for rule, same in copies(rules):
-            what = f"never adds anything: it differs from {same.name} (line {same.line}) in its name alone"
-            self._report(rule.line, f"rule {rule.name}")("", what, "take one of them out")
+            why = "stops before it" if above.stop else "sets the same fields before it"
+            copied = rule.sets == above.sets and set(conjuncts(rule.when)) == set(conjuncts(above.when))
+            same = f"differs from {above.name} (line {above.line}) in its name alone"
+            what = same if copied else f"{above.name} (line {above.line}) asks for no more and {why}"
+            never = "never runs" if above.stop else "never has an effect"
+            self._report(rule.line, f"rule {rule.name}")("", f"{never}: {what}", "move it up, or take it out")
 
     def _rule_set(self, rules: tuple[Rule, ...], default: Rule, matrix: Matrix, catalogue: Catalogue) -> RuleSet:
         try:

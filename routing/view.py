@@ -65,6 +65,11 @@ class MessageView:
             values[field] = None if isinstance(value, str) and not (value and not value.isspace()) else value
         return values[field]
 
+    def captured(self, field: str) -> bool:
+        """Whether the facts are young enough to have it: what was not captured is unknown, not missing."""
+        known = field_of(field)
+        return known is None or known.since <= self._facts.version
+
     def names(self, field: str) -> AbstractSet[str] | None:
         """Its names, folded."""
         names = self._names

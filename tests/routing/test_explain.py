@@ -57,6 +57,12 @@ def test_explanation_is_json_for_programs():
     assert msgspec.json.decode(msgspec.json.encode(explanation), type=Explanation) == explanation
 
 
+def test_fact_that_was_not_captured_is_unknown_and_not_missing():
+    explanation = explain(rules(rule("history.open_queries.min = 2")), Facts(version=1))
+    assert explanation.rules[0].conditions[0].outcome == "unknown"
+    assert "unknown  history.open_queries within min 2: it was not captured then" in in_words(explanation)
+
+
 def test_input_is_cut_for_showing():
     explanation = explain(rules(VPN), Facts(subject="x" * 100_000))
     assert len(trace(explanation, "vpn").conditions[1].input) == 120

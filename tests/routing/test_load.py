@@ -137,6 +137,23 @@ def test_rule_that_is_always_stopped_before_is_refused():
     assert rules(below, above).rules
 
 
+@pytest.mark.parametrize(
+    ("above", "below"),
+    [
+        ('channel = ["email", "chat"]', 'channel = "email"\ntext.any = ["vpn"]'),
+        ('text.any = ["vpn", "tunnel", "anyconnect"]', 'text.any = ["tunnel"]'),
+        ("assurance.min = 1", "assurance.min = 2"),
+    ],
+)
+def test_rule_that_asks_for_less_takes_all_from_one_below(above, below):
+    (stopped,) = problems(rule(above, "above", more="stop = true") + rule(below, "below") + DEFAULT)
+    assert "never runs: above (line 1)" in stopped
+    (idle,) = problems(rule(above, "above") + rule(below, "below", 'set.type = "request"') + DEFAULT)
+    assert "never has an effect: above (line 1) asks for no more and sets the same fields" in idle
+    assert rules(rule(below, "above"), rule(above, "below"))
+    assert rules(rule(above, "above"), rule(below, "below", 'set.team = "net"'))
+
+
 def test_failing_example_refuses_the_file_and_says_why():
     (rule_problem, type_problem) = problems(rule('channel = "chat"', "vpn") + DEFAULT + EXAMPLE)
     assert rule_problem == (
