@@ -5,6 +5,8 @@ Its domain is what `strategies` generates: ASCII words separated by single space
 
 import re
 
+LISTS = {"one": ["vpn", "acme", "g1"], "two": ["down", "other.test", "g2"]}
+
 
 def value_of(message, path):
     subject, body = message.get("subject"), message.get("body")
@@ -14,6 +16,8 @@ def value_of(message, path):
         "sender.address": message.get("sender"),
         "user.organisation": message.get("organisation"),
         "user.groups": message.get("groups"),
+        "history.open_queries": message.get("open_queries"),
+        "history.contacts": message.get("contacts"),
     }
     if path in simple:
         return simple[path]
@@ -32,6 +36,10 @@ def leaf(message, path, operator, wanted):
     value = value_of(message, path)
     if value is None or value == "":
         return False
+    if path == "history.contacts":
+        days, low, high = (wanted.get(key) for key in ("days", "min", "max"))
+        count = sum(value[:days])
+        return len(value) >= days and (low is None or count >= low) and (high is None or count <= high)
     if operator == "min":
         return value >= wanted
     if operator == "max":
@@ -43,12 +51,18 @@ def leaf(message, path, operator, wanted):
     wanted = [wanted] if isinstance(wanted, str) else wanted
     if operator == "is":
         return value.lower() in [each.lower() for each in wanted]
+    if operator == "in":
+        operator, wanted = "any", [each for name in wanted for each in LISTS[name]]
+        if isinstance(value, str) and path not in {"text", "subject"}:
+            return value.lower() in wanted
     hits = [each in value if isinstance(value, list) else word_in(each, value) for each in wanted]
     return {"any": any(hits), "all": all(hits), "none": not any(hits)}[operator]
 
 
 def field(message, path, value):
-    if path in {"sender", "user", "fields"}:
+    if path == "history.contacts":
+        return leaf(message, path, "", value)
+    if path in {"sender", "user", "fields", "history"}:
         return all(field(message, f"{path}.{key}", inner) for key, inner in value.items())
     if not isinstance(value, dict):
         value = {"any" if path in {"user.groups", "tags"} else "is": value}

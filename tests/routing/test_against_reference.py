@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from plugins import BadConfig
-from routing import Attachment, Facts, Person, Sender, decide, explain, load_rules
-from tests.routing.reference import judge
+from routing import Attachment, Facts, History, Person, Sender, decide, explain, load_rules
+from tests.routing.reference import LISTS, judge
 
 PAIRS = int(os.environ.get("TRUNKLINE_RULE_PAIRS", "2000"))
 """Message and rule-set pairs; `make faults` asks for 100,000."""
@@ -38,6 +38,24 @@ leaves = st.one_of(
         st.lists(st.sampled_from(["g1", "g2"]), min_size=1),
     ),
     st.builds(lambda n: {"assurance": {"min": n}}, st.integers(0, 3)),
+    st.builds(lambda n: {"history": {"open_queries": {"max": n}}}, st.integers(0, 3)),
+    st.builds(
+        lambda days, limit: {"history": {"contacts": {"days": days} | limit}},
+        st.integers(1, 3),
+        st.sampled_from([{"min": 2}, {"max": 1}, {"min": 1, "max": 2}]),
+    ),
+    st.builds(
+        lambda make, names: make({"in": names}),
+        st.sampled_from([
+            lambda c: {"text": c},
+            lambda c: {"subject": c},
+            lambda c: {"fields": {"topic": c}},
+            lambda c: {"user": {"organisation": c}},
+            lambda c: {"user": {"groups": c}},
+            lambda c: {"sender": {"domain": c}},
+        ]),
+        st.lists(st.sampled_from(["one", "two"]), min_size=1, max_size=2, unique=True),
+    ),
     st.builds(lambda n: {"assurance": {"max": n}}, st.integers(0, 3)),
     st.builds(lambda p: {"missing": [p]}, st.sampled_from([*PATHS, "user.organisation", "assurance"])),
 )
@@ -86,6 +104,8 @@ messages = st.fixed_dictionaries({
     "organisation": st.sampled_from(["acme", "b", None]),
     "groups": st.sampled_from([None, [], ["g1"], ["g1", "g2"]]),
     "assurance": st.sampled_from([None, 0, 1, 2, 3]),
+    "open_queries": st.sampled_from([None, 0, 2]),
+    "contacts": st.sampled_from([None, [], [2, 0], [0, 1, 1]]),
     "fields": st.dictionaries(st.just("topic"), st.sampled_from(TEXTS)),
 })
 
@@ -110,6 +130,10 @@ def facts_of(message):
         user=Person(organisation=message["organisation"], groups=None if groups is None else tuple(groups)),
         assurance=message["assurance"],
         fields=message["fields"],
+        history=History(
+            open_queries=message["open_queries"],
+            contacts=None if message["contacts"] is None else tuple(message["contacts"]),
+        ),
         attachments=(Attachment(name="a.pdf"),),
     )
 
@@ -123,6 +147,9 @@ def accepted(document):
             return load_rules(text), document, refusals
         except BadConfig as refused:
             problems = refused.problems
+        unused = {problem.key.removeprefix("list.") for problem in problems if problem.key.startswith("list.")}
+        document = document | {"list": {name: those for name, those in document["list"].items() if name not in unused}}
+        problems = [problem for problem in problems if not problem.key.startswith("list.")]
         assert all("never" in problem.what for problem in problems), problems
         useless = {problem.key.split(":")[0].removeprefix("rule ") for problem in problems}
         idle = {problem.key.removeprefix("rule ") for problem in problems if "has an effect" in problem.what}
@@ -137,6 +164,7 @@ def test_compiled_and_naive_evaluation_agree(drawn, batch):
         "rule": [{"name": f"r{number}"} | rule for number, rule in enumerate(drawn)],
         "default": DEFAULT,
         "matrix": MATRIX,
+        "list": LISTS,
     }
     rule_set, document, refusals = accepted(document)
     for refused, useless, idle in refusals:
