@@ -23,6 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 metadata = MetaData(
     naming_convention={
@@ -356,6 +357,16 @@ attachments = Table(
     Column("ref", Text, nullable=False, server_default=""),
     Index("ix_attachments_sha", "sha256"),
     comment="sha256 null: only the provider has it yet, a job fetches `ref`",
+)
+
+search_terms = Table(
+    "search_terms",
+    metadata,
+    Column("message_id", Id, ForeignKey("messages.id"), primary_key=True, autoincrement=False),
+    Column("terms", TSVECTOR().with_variant(Text(), "sqlite"), nullable=False),
+    Index("ix_search_terms", "terms", postgresql_using="gin"),
+    comment="what search finds, written behind the recording. SQLite has the virtual table search_index over it "
+    "instead of the index, which `migrations` makes by hand",
 )
 
 rule_sets = Table(

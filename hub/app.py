@@ -25,6 +25,7 @@ from hub.effects import Effects
 from hub.egress import Client
 from hub.fabric.local import LocalFabric
 from hub.housekeeping import Housekeeping
+from hub.indexer import SEALED, Indexer
 from hub.instances import Instance
 from hub.intake import Intake, intake_topic
 from hub.keys import Keys
@@ -71,6 +72,7 @@ class Hub:
     isolated: Pipeline
     outbox: Outbox
     sealer: Sealer
+    indexer: Indexer
     housekeeping: Housekeeping
     supervisor: Supervisor
 
@@ -153,6 +155,7 @@ class Hub:
         )
         heads = self.config.data / "audit-heads.jsonl"
         self.sealer = Sealer(self.store, self.fabric, self.plugins, heads, self.clock)
+        self.indexer = Indexer(self.store, self.fabric, self.clock)
         self.housekeeping = Housekeeping(self.store, self.blobs, self.clock)
         self.supervisor = Supervisor(self.store, self.instances, self.ports, self.clock)
 
@@ -163,7 +166,7 @@ class Hub:
         self.parsers.start()
         parts = {
             "outbox": self.outbox.run, "pipeline": self.pipeline.run, "isolated": self.isolated.run,
-            "sealer": self.sealer.run,
+            "sealer": self.sealer.run, "indexer": self.indexer.run,
         }  # fmt: skip
         for name, run in parts.items():
             self._tasks.append(asyncio.create_task(self._keep(name, run), name=name))
@@ -212,8 +215,9 @@ class Hub:
         for web_runner in self._runners:
             await web_runner.cleanup()
         await self.intake.stop()
-        self.pipeline.stopping = self.isolated.stopping = self.outbox.stopping = self.sealer.stopping = True
-        for topic in (intake_topic(isolated=False), intake_topic(isolated=True), "outbox", "events"):
+        self.pipeline.stopping = self.isolated.stopping = self.outbox.stopping = True
+        self.sealer.stopping = self.indexer.stopping = True
+        for topic in (intake_topic(isolated=False), intake_topic(isolated=True), "outbox", "events", SEALED):
             self.fabric.wake(topic)
         if self._tasks:
             _, left = await asyncio.wait(self._tasks, timeout=DRAIN)

@@ -14,6 +14,7 @@ from context_store.audit import SealedEvent, publish_head, seal, sealed_events
 from context_store.crashpoints import crashpoint
 from context_store.times import from_millis, to_millis
 from hub.fabric.local import LocalFabric
+from hub.indexer import SEALED
 from plugins import Clock, Event
 from plugins.manager import Plugins
 
@@ -49,6 +50,7 @@ class Sealer:
         if head is None:
             return False
         crashpoint("seal.committed")
+        self.fabric.wake(SEALED)
         await asyncio.to_thread(publish_head, self.heads, head)
         if self.plugins.observed:
             self._show(await self.store.read(sealed_events, head.n))

@@ -19,6 +19,7 @@ COMMANDS = (
     ("", "doctor", "hub.cli.doctor:doctor", "Examine the machine and the store beneath the hub."),
     ("", "backup", "hub.cli.backup:backup", "Copy the store while the hub runs."),
     ("", "explain", "hub.cli.explain:explain_", "Why a query was triaged as it was, and why not otherwise."),
+    ("", "search", "hub.cli.search:search", "Messages that have all the words, the newest first."),
     ("", "reprocess", "hub.cli.parked:reprocess", "Derive everything anew from the raw bytes; send nothing."),
     ("query", "list", "hub.cli.queries:list_", "Queries, the last touched first."),
     ("query", "show", "hub.cli.queries:show", "One query: its messages, decisions, tickets and what was sent."),

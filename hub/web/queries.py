@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from context_store import agents, views
 from context_store.references import canonical_reference
+from context_store.search import search
 from context_store.shapes import QueryFilter, QueryRow, QueryView
 from context_store.text import canonical
 from hub.web.guard import AGENT, Route
@@ -16,6 +17,7 @@ from hub.web.site import HUB, OPERATIONS, number, optional_number, problem_page
 STATES = ("new", "open", "pending", "on_hold", "resolved", "closed")
 CHANNELS = ("email", "chat", "phone", "social", "portal", "walk-in")
 SHOWN = 100
+FOUND = 20
 GONE = "There is no such query."
 
 
@@ -44,12 +46,15 @@ async def _list(request: web.Request) -> web.StreamResponse:
     )
     rows = await store.read(views.list_queries, wanted, _position(given.get("before", "")), SHOWN)
     older = request.rel_url.update_query(before=f"{rows[-1].updated_at}.{rows[-1].id}") if len(rows) == SHOWN else None
+    hits = await store.read(search, text, optional_number(given.get("found_before")), FOUND)
     return await page(
         request,
         "queries.html",
         rows=rows,
         wanted=wanted,
         older=older,
+        hits=hits,
+        further=request.rel_url.update_query(found_before=hits[-1].message_id) if len(hits) == FOUND else None,
         teams=await store.read(agents.list_teams),
         states=STATES,
         channels=CHANNELS,

@@ -4,6 +4,7 @@ import json
 import signal
 import sqlite3
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,15 @@ def test_queries_are_listed_and_shown(served: Desk):
     assert {row["reference"] for row in rows} == {each["reference"] for each in served.sample}
     shown = served.run("query", "show", reference_of(served, "hook")).stdout
     assert "I am locked out of my account." in shown
+
+
+def test_a_message_is_found_by_its_words(served: Desk):
+    end = time.monotonic() + 30
+    while not (hits := served.json("search", "LOCKED", "acc*")) and time.monotonic() < end:
+        time.sleep(0.2)  # the index trails
+    assert {hit["reference"] for hit in hits} == {reference_of(served, "hook")}
+    assert hits[0]["reference"] in served.run("search", "locked account").stdout
+    assert served.run("search", "locked", "nowhere").stdout == "No such messages.\n"
 
 
 def test_a_list_is_narrowed_by_channel(served: Desk):

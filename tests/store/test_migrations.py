@@ -66,7 +66,8 @@ def test_interrupted_migration_leaves_nothing(store_url: str):
         else:
             conn.begin()
         migrate(conn)
-        assert set(inspect(conn).get_table_names()) == {*metadata.tables, "alembic_version"}
+        found = {name for name in inspect(conn).get_table_names() if not name.startswith("search_index")}
+        assert found == {*metadata.tables, "alembic_version"}
         conn.connection.driver_connection.rollback()
         conn.invalidate() if conn.dialect.name == "postgresql" else None
     with engine.connect() as conn:

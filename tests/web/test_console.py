@@ -1,5 +1,8 @@
 """What the pages show and do."""
 
+import html
+import re
+
 from plugins import Identity
 
 NO_REDIRECT = {"allow_redirects": False}
@@ -183,3 +186,51 @@ async def test_what_does_not_exist_is_not_found(client):
     browser = await client("admin")
     for path in ("queries/TL-NOTHING", "users/1", "decisions/1", "messages/1/html", "envelopes/1/raw", "caught/1/0"):
         assert (await browser.get(f"/console/{path}", **NO_REDIRECT)).status == 404
+
+
+async def _index(desk) -> None:
+    """Every message of the sample is searchable."""
+    from sqlalchemy import select
+
+    from context_store.audit import NewEvent, add_events, seal
+    from context_store.search import index_batch
+    from context_store.tables import messages
+
+    def event(number):
+        return NewEvent(id=desk.store.ids.next(), kind="x", subject_id=0, message_id=number, actor="", at=1, body={})
+
+    def fill(conn):
+        add_events(conn, [event(number) for number in conn.scalars(select(messages.c.id)).all()])
+        seal(conn, 1)
+        index_batch(conn)
+
+    await desk.store.write(fill)
+
+
+async def test_words_of_a_message_lead_to_its_query(client, desk):
+    await _index(desk)
+    text = await page(client, "/console/queries?text=customer+DEMO", "viewer")
+    assert f'<a class="small mono" href="/console/queries/{desk.ids["vpn"]["reference"]}">' in text
+    assert "No query matches" in text
+    assert "newest first, of all queries" not in await page(client, "/console/queries?text=customer+nowhere")
+    assert "newest first, of all queries" not in await page(client, "/console/queries")
+
+
+async def test_found_messages_go_by_pages(client, desk, monkeypatch):
+    monkeypatch.setattr("hub.web.queries.FOUND", 1)
+    await _index(desk)
+    browser, path, seen = await client("agent"), "/console/queries?text=anyconnect", []
+    while path:
+        text = await (await browser.get(path)).text()
+        seen += re.findall(r'class="small mono" href="/console/queries/([^"]+)"', text)
+        further = re.search(r'href="([^"]+#found)"', text)
+        path = further and html.unescape(further.group(1)).partition("#")[0]
+    assert seen
+    assert set(seen) == {desk.ids["vpn"]["reference"]}
+
+
+async def test_what_a_found_message_says_is_escaped(client, desk):
+    await _index(desk)
+    text = await page(client, "/console/queries?text=document+owned")
+    assert "<script>document" not in text
+    assert "&lt;script&gt;document" in text
