@@ -184,6 +184,11 @@ def _backlog(conn: Connection) -> Backlog:
     )
 
 
+def answers(conn: Connection) -> bool:
+    """The store can be read."""
+    return conn.execute(select(t.meta.c.key).limit(1)).first() is not None
+
+
 def alarms(conn: Connection) -> tuple[AlarmView, ...]:
     """Those that stand, newest first."""
     c = t.alarms.c

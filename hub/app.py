@@ -37,6 +37,8 @@ from hub.recognise import Directory
 from hub.rules import Rules
 from hub.sealer import Sealer
 from hub.supervisor import Supervisor
+from hub.telemetry import Telemetry
+from hub.watchdog import Watchdog
 from hub.web.ops import make_ops_app
 from hub.web.server import make_app, runner
 from hub.workers import Parsers, Recipe
@@ -75,12 +77,14 @@ class Hub:
     indexer: Indexer
     housekeeping: Housekeeping
     supervisor: Supervisor
+    watchdog: Watchdog
 
     def __init__(self, config: Config, clock: Clock) -> None:
         """Use `build`."""
         self.config = config
         self.clock = clock
         self.plugins = config.plugins
+        self.telemetry = Telemetry([configured.id for configured in config.instances])
         self.sockets: list[str] = []
         """Where the hub listens, in words for people; known once it has started."""
         self.failed = asyncio.Event()
@@ -115,8 +119,9 @@ class Hub:
         for configured in config.instances:
             self._add(configured)
         self.intake = Intake(
-            store, self.blobs, self.fabric, self.instances, lambda i: self.ports[i.id], config.limits, self.clock
-        )
+            store, self.blobs, self.fabric, self.instances, lambda i: self.ports[i.id], config.limits,
+            self.telemetry, self.clock,
+        )  # fmt: skip
         for port in self.ports.values():
             port.intake = self.intake
         connectors = {i.id: i.connector for i in self.instances.values() if hasattr(i.connector, "parse")}
@@ -145,19 +150,22 @@ class Hub:
     def _compose(self) -> None:
         self.pipeline = Pipeline(
             self.store, self.blobs, self.fabric, self.intake, self.parsers, self.instances,
-            lambda: self.rules.current, self.directory, self.keys, self.config, self.clock,
+            lambda: self.rules.current, self.directory, self.keys, self.config, self.telemetry,
+            self.clock,
         )  # fmt: skip
         self.isolated = replace(self.pipeline, isolated=True)
         effects = Effects(self.client, self.instances, self.clock, self.config.delivery.lease)
         needs = Needs(self.store, self.blobs, self.intake)
         self.outbox = Outbox(
-            self.store, self.fabric, self.instances, effects, needs, self.keys, self.config.delivery, self.clock
-        )
+            self.store, self.fabric, self.instances, effects, needs, self.keys, self.config.delivery,
+            self.telemetry, self.clock,
+        )  # fmt: skip
         heads = self.config.data / "audit-heads.jsonl"
         self.sealer = Sealer(self.store, self.fabric, self.plugins, heads, self.clock)
         self.indexer = Indexer(self.store, self.fabric, self.clock)
         self.housekeeping = Housekeeping(self.store, self.blobs, self.clock)
         self.supervisor = Supervisor(self.store, self.instances, self.ports, self.clock)
+        self.watchdog = Watchdog(self.instances, self.telemetry)
 
     async def start(self) -> None:
         """Open, then run everything and listen."""
@@ -173,6 +181,7 @@ class Hub:
         self._house = asyncio.create_task(self._keep("housekeeping", self.housekeeping.run), name="housekeeping")
         await self._listen()
         self.supervisor.start()
+        self.watchdog.start()
 
     async def _keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """A part that fails by a bug of ours is begun again; one that finds the store broken ends the process."""
@@ -235,6 +244,7 @@ class Hub:
 
     async def close(self) -> None:
         """What `open` opened."""
+        await self.watchdog.stop()
         await self.parsers.stop()
         await self.client.close()
         await self.store.close()

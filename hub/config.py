@@ -28,7 +28,7 @@ from hub.settings import (
     Team,
     Threading,
 )
-from plugins import BadConfig, Problem
+from plugins import BadConfig, Problem, Secret
 from plugins.instances import Configured, load_instances
 from plugins.manager import Plugins, Sources, discover
 from plugins.settings import load_settings
@@ -75,6 +75,7 @@ class Config(Struct, frozen=True, kw_only=True):
     """Without a slash at its end; "" where `listen` has port 0, which is known only once it is bound."""
     name: str
     language: str
+    metrics_token: Secret | None
     limits: Limits
     parse: ParseLimits
     delivery: Delivery
@@ -125,7 +126,7 @@ def load_config(
         for name in document
         if name not in _TABLES
     ]
-    reader = _Reader(path, environ, problems)
+    reader = _Reader(path, environ, problems, reveal=reveal)
     hub = reader.settings(document.get("hub", {}), HubSettings, "hub")
     sources = reader.settings(document.get("plugins", {}), Sources, "plugins")
     if plugins is None:
@@ -155,6 +156,7 @@ def load_config(
         proxies=hub.proxies,
         name=hub.name,
         language=hub.language,
+        metrics_token=hub.metrics_token,
         limits=hub.limits,
         parse=hub.parse,
         delivery=hub.delivery,
@@ -178,7 +180,7 @@ class Place(Struct, frozen=True, kw_only=True):
 def load_place(path: Path, environ: Mapping[str, str] = ENVIRON) -> Place:
     """From `[hub]` alone: no plugin is imported, no secret read. Raises BadConfig."""
     problems: list[Problem] = []
-    reader = _Reader(path, environ, problems)
+    reader = _Reader(path, environ, problems, reveal=False)
     hub = reader.settings(read_document(path).get("hub", {}), HubSettings, "hub")
     place = reader.place(hub or HubSettings())
     if problems:
@@ -220,15 +222,18 @@ def listen_address(listen: str) -> tuple[str, int]:
 class _Reader:
     """One file on its way to a `Config`: gathers problems instead of raising the first."""
 
-    def __init__(self, path: Path, environ: Mapping[str, str], problems: list[Problem]) -> None:
+    def __init__(self, path: Path, environ: Mapping[str, str], problems: list[Problem], *, reveal: bool) -> None:
         self.base = path.resolve().parent
         self._file = path.name
         self._environ = environ
         self._problems = problems
+        self._reveal = reveal
 
     def settings(self, table: Any, kind: type[SettingsT], key: str) -> SettingsT | None:
         """A table as a struct, or None."""
-        loaded, wrong = load_settings(table, kind, file=self._file, key=key, environ=self._environ, base=self.base)
+        loaded, wrong = load_settings(
+            table, kind, file=self._file, key=key, environ=self._environ, base=self.base, reveal=self._reveal
+        )
         self._problems += wrong
         return loaded
 

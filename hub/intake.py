@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 import structlog
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from context_store import CommitUnknown, Store, StoreAway, StoreBroken
 from context_store.blobs import BlobStore
@@ -27,6 +28,7 @@ from context_store.times import to_millis
 from hub.config import Limits
 from hub.fabric.local import LocalFabric
 from hub.instances import Instance
+from hub.telemetry import Telemetry
 from hub.workers import Kept
 from plugins import (
     Busy,
@@ -39,6 +41,7 @@ from plugins import (
     Reply,
     Request,
     StaleKeys,
+    WrongTime,
 )
 
 log = structlog.get_logger("trunkline.intake")
@@ -68,7 +71,7 @@ class Intake:
 
     def __init__(
         self, store: Store, blobs: BlobStore, fabric: LocalFabric, instances: Mapping[str, Instance],
-        desk: Callable[[Instance], Desk], limits: Limits, clock: Clock,
+        desk: Callable[[Instance], Desk], limits: Limits, telemetry: Telemetry, clock: Clock,
     ) -> None:  # fmt: skip
         """`start` begins the journal task; `stop` ends it when nothing waits."""
         self._store = store
@@ -77,6 +80,7 @@ class Intake:
         self._desk = desk
         self._fabric = fabric
         self._limits = limits
+        self._telemetry = telemetry
         self._clock = clock
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
@@ -106,6 +110,8 @@ class Intake:
                 crashpoint("rx.verified")
                 (received,) = await self.receive(instance.id, [envelope], wait=False)
         except NotAuthentic as error:
+            if isinstance(error, WrongTime):
+                self._telemetry.skewed(instance.id)
             log.info("webhook.refused", instance=instance.id, why=str(error))
             return UNAUTHENTIC
         except Malformed as error:
@@ -127,11 +133,14 @@ class Intake:
             return accepted
         try:
             async with asyncio.timeout_at(deadline):
+                bind_contextvars(envelope=received.id, instance=instance.id)  # what a connector logs names it
                 reply: Reply = await instance.connector.respond(envelope, received, self._desk(instance))
         except (Exception, SystemExit) as error:  # it is on disk: the plain acknowledgement is true
-            log.exception("webhook.respond_failed", instance=instance.id)
+            log.exception("webhook.respond_failed", instance=instance.id, envelope=received.id)
             instance.failed(error)
             return accepted
+        finally:
+            unbind_contextvars("envelope", "instance")
         return reply
 
     # ---- the journal -----------------------------------------------------------------------------------
@@ -227,8 +236,9 @@ class Intake:
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         envelopes = [envelope for waiting in batch for envelope in waiting.envelopes]
         cursors = [cursor for waiting in batch for cursor in waiting.cursors]
-        now = to_millis(self._clock.now())
+        now, began = to_millis(self._clock.now()), time.perf_counter()
         rows = await self._store.write(journal, envelopes, cursors, self._store.node, now, urgent=True)
+        self._telemetry.journaled(len(envelopes), time.perf_counter() - began)
         crashpoint("in.committed")
         self.pending += sum(row.fresh for row in rows)
         at = 0
@@ -241,7 +251,8 @@ class Intake:
             self._fabric.wake(intake_topic(isolated=isolated))
 
     def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
-        log.error("journal.failed", envelopes=sum(len(w.envelopes) for w in batch), why=repr(error))
+        numbers = [envelope.id for waiting in batch for envelope in waiting.envelopes]
+        log.error("journal.failed", envelopes=numbers, why=repr(error))
         for waiting in batch:
             self._release(waiting)
             if not waiting.done.done():

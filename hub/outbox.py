@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
+from structlog.contextvars import bind_contextvars
 
 from context_store import CommitUnknown, Store, StoreAway, StoreBroken
 from context_store import outbox as rows
@@ -29,6 +30,7 @@ from hub.instances import Instance
 from hub.keys import Keys
 from hub.needs import Needs
 from hub.results import Settlement, settle_all
+from hub.telemetry import Telemetry
 from plugins import Clock, Outgoing, Pause, Refuse, Retry, Step, TicketWork, TrunklineError, Uncertain
 
 log = structlog.get_logger("trunkline.outbox")
@@ -63,6 +65,7 @@ class Outbox:
     needs: Needs
     keys: Keys
     config: Delivery
+    telemetry: Telemetry
     clock: Clock
     stopping: bool = False
     _health: dict[str, _Health] = field(default_factory=dict)
@@ -149,6 +152,9 @@ class Outbox:
     # ---- one piece of work -----------------------------------------------------------------------------
 
     async def _work(self, work: Work) -> None:
+        bind_contextvars(
+            outbox=work.id, message=work.message_id
+        )  # its task's own: whatever is logged on the way has it
         try:
             if work.kind == "need":
                 await self.needs.meet(work, self.instances.get(work.destination))
@@ -162,7 +168,7 @@ class Outbox:
         except StoreBroken:
             raise
         except (Exception, SystemExit) as error:  # the work waits or is parked, the hub goes on
-            log.exception("outbox.work_failed", outbox=work.id, destination=work.destination)
+            log.exception("outbox.work_failed", destination=work.destination)
             refused = Refuse("hub_error", str(error))
             refused.__cause__ = error
             self._conclude(work, refused)
@@ -192,7 +198,7 @@ class Outbox:
             try:
                 return await self.store.write(_step_done, work, n, result.json(), following, self._now())
             except (StoreAway, CommitUnknown) as error:
-                log.warning("outbox.step_later", outbox=work.id, why=str(error))
+                log.warning("outbox.step_later", why=str(error))
                 await self.clock.sleep(1)
 
     def _conclude(self, work: Work, error: TrunklineError | None) -> None:
@@ -282,7 +288,7 @@ class Outbox:
         except (StoreAway, CommitUnknown, StoreBroken, OperationalError):
             raise
         except Exception as error:
-            log.exception("outbox.settle_failed", results=len(batch))
+            log.exception("outbox.settle_failed", outbox=[one.settled.id for one in batch if one.settled])
             if len(batch) == 1:
                 batch = [one for one in batch if one.settled is not None and one.settled.cause != UNKNOWN]
             for one in batch:
@@ -292,6 +298,7 @@ class Outbox:
         for one in batch:
             if one.settled is not None:
                 self._running.pop(one.settled.id, None)
+                self.telemetry.tried(one.work.destination if one.work else "", one.settled.state)
         self.fabric.wake("outbox")
         self.fabric.wake("events")
 

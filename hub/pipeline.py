@@ -9,6 +9,7 @@ stands alone, tried five times, and parked with its cause and trace (R5, R8, R9)
 """
 
 import asyncio
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from hub.intake import Intake, intake_topic
 from hub.items import Judge, wanted
 from hub.keys import Keys
 from hub.recognise import Directory
+from hub.telemetry import Telemetry
 from hub.workers import Parsed, Parsers
 from plugins import Clock
 from routing import RuleSet
@@ -60,6 +62,7 @@ class Pipeline:
     directory: Directory
     keys: Keys
     config: Config
+    telemetry: Telemetry
     clock: Clock
     isolated: bool = False
     """Which envelopes it takes: those parsed in worker processes, or all others. A hub runs one of each."""
@@ -80,7 +83,9 @@ class Pipeline:
         async with self.store.holding(self._claim) as pending:
             if pending:
                 crashpoint("parse.begin")
+                began = time.perf_counter()
                 await self.take(pending)
+                self.telemetry.processed(time.perf_counter() - began, isolated=self.isolated)
                 self.fabric.wake("outbox")
                 self.fabric.wake("events")
             return len(pending)
@@ -121,11 +126,13 @@ class Pipeline:
             batch = await self.store.read(self._judge, parsed, rules)
             await self._keep_large(batch)
             crashpoint("record.begin")
+            began = time.perf_counter()
             try:
                 await self.store.write(_write, batch)
             except Stale as error:
-                log.info("pipeline.judged_again", why=str(error)[:200])
+                log.info("pipeline.judged_again", envelopes=[p.envelope.id for p in parsed], why=str(error)[:200])
                 continue
+            self.telemetry.recorded(len(parsed), time.perf_counter() - began)
             crashpoint("record.committed")
             return batch
         raise Stale(f"other nodes were faster {STALE_TRIES} times")
@@ -164,6 +171,7 @@ class Pipeline:
         outcomes = [_outcome(p) for p in failed]
         parked = sum(o.state == "parked" for o in outcomes)
         for p, o in zip(failed, outcomes, strict=True):
+            self.telemetry.failed(p.cause)
             event = "envelope.parked" if o.state == "parked" else "envelope.failed"
             log.warning(event, envelope=p.envelope.id, instance=p.envelope.instance, cause=p.cause, attempts=o.attempts)
         crashpoint("park.before_commit")

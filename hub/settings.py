@@ -9,6 +9,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from plugins import Secret
+
 STORES = ("sqlite:///", "postgresql+psycopg://")
 STORE_WORDS = '"sqlite:///path" or "postgresql+psycopg://user:password@host/name"'
 _MEBI = 1 << 20
@@ -118,6 +120,10 @@ class HubSettings(Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     rules: Annotated[str, Meta(min_length=1, description="The triage rules.")] = "rules.toml"
+    metrics_token: Annotated[
+        Secret | None,
+        Meta(description="Opens /metrics and the figures of /healthz to a collector on another machine (Bearer)."),
+    ] = None
     limits: Annotated[Limits, Meta(description="What is taken before the hub says: later.")] = Limits()
     parse: Annotated[ParseLimits, Meta(description="Worker processes for parsing.")] = ParseLimits()
     delivery: Annotated[Delivery, Meta(description="Tries, leases and parking of outgoing work.")] = Delivery()

@@ -13,6 +13,7 @@ from plugins.errors import (
     StaleKeys,
     TrunklineError,
     Uncertain,
+    WrongTime,
 )
 from plugins.hookspecs import hookimpl
 from plugins.model import (
@@ -150,6 +151,7 @@ __all__ = [
     "TrunklineError",
     "Uncertain",
     "Webhook",
+    "WrongTime",
     "check_age",
     "hmac_sign",
     "hmac_verify",

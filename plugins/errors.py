@@ -2,7 +2,7 @@
 
     TrunklineError
     ├── inbound, before the journal: nothing is kept
-    │   ├── NotAuthentic     401; the body of the answer is constant
+    │   ├── NotAuthentic     401; the body of the answer is constant (WrongTime: it is counted apart)
     │   ├── StaleKeys        renew_keys() once, then verify again; else 503
     │   ├── Malformed        400: broken HTTP only, never an odd payload (that is stored and parked)
     │   └── Busy(after)      503 + Retry-After; raised by the hub's receive()
@@ -30,6 +30,10 @@ class TrunklineError(Exception):
 
 class NotAuthentic(TrunklineError):
     """The signature, token or secret of an incoming request is missing or wrong."""
+
+
+class WrongTime(NotAuthentic):
+    """The request's signed time is too far from our clock: a replay, or one of the clocks is wrong (it is counted)."""
 
 
 class StaleKeys(TrunklineError):

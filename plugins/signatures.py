@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
-from plugins.errors import NotAuthentic
+from plugins.errors import NotAuthentic, WrongTime
 from plugins.model import Request, Secret
 
 TOLERANCE = 300.0
@@ -76,11 +76,11 @@ def standard_verify(request: Request, secrets: Sequence[Secret]) -> str:
 
 
 def check_age(stamp: str, at: datetime, tolerance: float = TOLERANCE) -> None:
-    """Raise NotAuthentic if `stamp` (unix seconds) is further than `tolerance` seconds from `at`."""
+    """Raise WrongTime, a NotAuthentic, if `stamp` (unix seconds) is further than `tolerance` seconds from `at`."""
     if not re.fullmatch(r"[0-9]{1,12}", stamp):
         raise NotAuthentic("the timestamp is missing or no number")
     if abs(at.timestamp() - int(stamp)) > tolerance:
-        raise NotAuthentic("the timestamp is too far from our clock")
+        raise WrongTime("the timestamp is too far from our clock")
 
 
 def hmac_sign(secret: Secret, content: bytes, *, prefix: str = "sha256=") -> str:

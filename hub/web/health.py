@@ -1,9 +1,12 @@
 """/healthz and /readyz: evidence, never configuration.
 
-Strangers learn whether the hub is well and nothing else; the figures are for agents and for programs on this machine
-(a proxy's requests come from here too, so one that carries a forwarding header counts as a stranger's).
+Strangers learn whether the hub is well and nothing else; the figures are for agents, for programs on this machine
+(a proxy's requests come from here too, so one that carries a forwarding header counts as a stranger's) and for whoever
+has the `metrics_token`.
 """
 
+import asyncio
+import hmac
 import ipaddress
 from typing import Any, Literal
 
@@ -17,6 +20,8 @@ from hub.web import auth
 from hub.web.ports import Hub
 from hub.web.site import HUB
 
+PATIENCE = 2.0
+"""Seconds that the store has to answer a load balancer."""
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
@@ -48,7 +53,7 @@ def _instance(known: Instance | None, accounts: evidence.Accounts) -> InstanceHe
         id=known.id,
         name=known.name,
         kind=known.kind,
-        state=_state(known),
+        state=state_of(known),
         accounts=accounts,
         restarts=known.restarts,
         last_success_at=_millis(known.last_success),
@@ -58,7 +63,7 @@ def _instance(known: Instance | None, accounts: evidence.Accounts) -> InstanceHe
     )
 
 
-def _state(known: Instance) -> Literal["ready", "running", "failing", "broken", "off"]:
+def state_of(known: Instance) -> Literal["ready", "running", "failing", "broken", "off"]:
     """`failing`: the last thing that we know of it is an error."""
     if not known.configured.instance.enabled:
         return "off"
@@ -71,6 +76,19 @@ def _state(known: Instance) -> Literal["ready", "running", "failing", "broken", 
 
 def _millis(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1000)
+
+
+async def trusted(request: web.Request) -> bool:
+    """May this one see figures?"""
+    return _near(request) or _has_token(request) or await auth.current(request) is not None
+
+
+def _has_token(request: web.Request) -> bool:
+    token = request.app[HUB].config.metrics_token
+    if token is None or not token.reveal():
+        return False
+    given = request.headers.get("Authorization", "").encode("utf-8", "replace")
+    return hmac.compare_digest(given, f"Bearer {token.reveal()}".encode())
 
 
 def _near(request: web.Request) -> bool:
@@ -93,7 +111,7 @@ async def healthz(request: web.Request) -> web.Response:
     except (StoreAway, StoreBroken):
         return _json({"ok": False, "why": "the store does not answer"}, 503)
     status = 200 if health.balanced else 503
-    if not (_near(request) or await auth.current(request)):
+    if not await trusted(request):
         return _json({"ok": health.balanced}, status)
     details = {
         "ok": health.balanced,
@@ -112,8 +130,16 @@ def _ages(backlog: evidence.Backlog, now: int) -> dict[str, float | None]:
     return {f"oldest_{name}_age": None if at is None else max(0.0, (now - at) / 1000) for name, at in since.items()}
 
 
+async def _answers(hub: Hub) -> bool:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await hub.store.read(evidence.answers)
+    except (StoreAway, StoreBroken, TimeoutError):
+        return False
+
+
 async def readyz(request: web.Request) -> web.Response:
-    """200 if new messages are taken now: a load balancer's question."""
+    """200 if new messages are taken now: a load balancer's question. That the store answers is tried, not assumed."""
     hub = request.app[HUB]
-    ready = hub.store.broken is None and not hub.intake.full
+    ready = hub.store.broken is None and not hub.intake.full and await _answers(hub)
     return _json({"ready": ready}, 200 if ready else 503)

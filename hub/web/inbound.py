@@ -21,6 +21,12 @@ KEPT_BACK = {"set-cookie", "content-security-policy", "content-length", "content
 
 async def inbound(request: web.Request) -> web.Response:
     """Every method: providers verify with GET, HEAD and OPTIONS too."""
+    response = await _answer(request)
+    request.app[HUB].telemetry.answered(request.match_info["instance"], response.status)
+    return response
+
+
+async def _answer(request: web.Request) -> web.Response:
     hub = request.app[HUB]
     name = request.match_info["instance"]
     if hub.intake.full:

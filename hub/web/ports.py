@@ -9,6 +9,7 @@ from context_store.blobs import BlobStore
 from hub.config import Config
 from hub.instances import Instance
 from hub.port import Port
+from hub.telemetry import Telemetry
 from plugins import Clock, Identity, Reply, Request
 
 
@@ -37,6 +38,8 @@ class Hub(Protocol):
     def ports(self) -> Mapping[str, Port]: ...
     @property
     def intake(self) -> Intake: ...
+    @property
+    def telemetry(self) -> Telemetry: ...
 
 
 class Operations(Protocol):

@@ -10,6 +10,7 @@ from hub.web import contents, login, plugged, portal, queries, upkeep
 from hub.web.guard import Handler, Route, mount, refuse_foreign_posts
 from hub.web.health import healthz, readyz
 from hub.web.inbound import inbound
+from hub.web.metrics import SCRAPE, Scrape, metrics
 from hub.web.ports import Hub, Operations
 from hub.web.site import HUB, OPERATIONS, add_headers, asset, problem_page
 
@@ -48,6 +49,7 @@ def make_app(hub: Hub, operations: Operations) -> web.Application:
         raise RuntimeError("aiohttp's C HTTP parser is not in use: reinstall aiohttp from its wheel")
     app = web.Application(middlewares=[_errors, refuse_foreign_posts], client_max_size=FORM_LIMIT)
     app[HUB], app[OPERATIONS] = hub, operations
+    app[SCRAPE] = Scrape(hub)
     app.on_response_prepare.append(add_headers)
     app[plugged.SOCKETS], app[plugged.PAGES] = WeakSet(), {}
     app.on_shutdown.append(plugged.close_sockets)
@@ -63,6 +65,7 @@ def make_app(hub: Hub, operations: Operations) -> web.Application:
     app.router.add_get("/static/{name}", asset)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
     return app
 
 

@@ -15,6 +15,7 @@ from context_store.blobs import BlobStore
 from context_store.references import receipt_of
 from hub.config import Config, load_config
 from hub.instances import Instance
+from hub.telemetry import Telemetry
 from hub.web import auth
 from hub.web.server import make_app, runner
 from plugins import Envelope, Identity, NotAuthentic, Reply, Request
@@ -110,6 +111,7 @@ class Desk:
     intake: Intake
     operations: Operations
     blobs: BlobStore
+    telemetry: Telemetry = field(default_factory=lambda: Telemetry(["portal", "hooks"]))
     url: str = ""
     ids: dict[str, Any] = field(default_factory=dict)
 
