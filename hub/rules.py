@@ -14,7 +14,7 @@ from context_store.rulesets import keep_rule_set
 from context_store.times import to_millis
 from hub.config import Config
 from plugins import BadConfig, Clock, Problem
-from routing import RuleSet, load_rules
+from routing import Mention, RuleSet, load_rules
 
 log = structlog.get_logger("trunkline.rules")
 
@@ -53,6 +53,12 @@ def strangers(rules: RuleSet, config: Config) -> list[Problem]:
         for mention in rules.mentions()
         if mention.kind in known and mention.name not in known[mention.kind]
     ]  # fmt: skip
+
+
+def unheld(rules: RuleSet) -> list[Mention]:
+    """What the rules name and nothing lists: these can't be checked. A file with a catalogue lists its services."""
+    loose = {"value_stream", "template", "article"} | (set() if rules.catalogue.services else {"service"})
+    return [mention for mention in rules.mentions() if mention.kind in loose]
 
 
 class Rules:

@@ -20,6 +20,8 @@ from routing.view import MessageView
 COMPARED = tuple(field for field in Outcome.__struct_fields__ if field != "tags")
 SAMPLES = 5
 """Messages that are kept to be read, for each kind of change."""
+SAID = 100
+"""Characters of a sample."""
 
 
 class Past(Struct, frozen=True, kw_only=True):
@@ -33,6 +35,8 @@ class Sample(Struct, frozen=True, kw_only=True):
     """A message that would be judged otherwise."""
 
     key: str
+    says: str
+    """The subject, or the body where there is none, cut."""
     was: Mapping[str, Any]
     would_be: Mapping[str, Any]
     rules_before: tuple[str, ...]
@@ -73,7 +77,7 @@ class Report(Struct, kw_only=True):
 
 
 def backtest(candidate: RuleSet, past: Iterable[Past], timer: Callable[[], float],
-             progress: Callable[[int], None] = lambda _: None) -> Report:  # fmt: skip
+             progress: Callable[[int], None] = lambda _: None, *, samples: int = SAMPLES) -> Report:  # fmt: skip
     """Replay `past` in its order; `timer` gives seconds, `progress` is told the count after every 1,000 messages."""
     report = Report(hits=dict.fromkeys((rule.name for rule in candidate.rules), 0))
     doubtful = _Doubtful(candidate)
@@ -82,14 +86,14 @@ def backtest(candidate: RuleSet, past: Iterable[Past], timer: Callable[[], float
         after = decide(candidate, each.decision.facts)
         unknown = doubtful.rules(each.decision.facts, after)
         report.seconds += timer() - begun
-        _count(report, each, after, unknown)
+        _count(report, each, after, unknown, samples)
         if report.messages % 1000 == 0:
             progress(report.messages)
     progress(report.messages)
     return report
 
 
-def _count(report: Report, past: Past, after: Decision, unknown: tuple[str, ...]) -> None:
+def _count(report: Report, past: Past, after: Decision, unknown: tuple[str, ...], most: int) -> None:
     before = past.decision
     report.messages += 1
     for rule in before.rules:
@@ -111,12 +115,13 @@ def _count(report: Report, past: Past, after: Decision, unknown: tuple[str, ...]
     report.changed += bool(fields)
     for field in fields:
         moves = report.moves.setdefault(field, {})
-        move = f"{_shown(was[field])} → {_shown(would_be[field])}"
+        move = f"{shown(was[field])} → {shown(would_be[field])}"
         moves[move] = moves.get(move, 0) + 1
     for kind in kinds:
         samples = report.samples.setdefault(kind, [])
-        if len(samples) < SAMPLES:
-            samples.append(Sample(key=past.key, was={field: was[field] for field in fields},
+        if len(samples) < most:
+            said = before.facts.subject or before.facts.body or ""
+            samples.append(Sample(key=past.key, says=said[:SAID], was={field: was[field] for field in fields},
                                   would_be={field: would_be[field] for field in fields},
                                   rules_before=before.rules, rules_after=after.rules))  # fmt: skip
 
@@ -125,7 +130,8 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
     return msgspec.structs.asdict(outcome) | {"tags": tuple(sorted(outcome.tags))}
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value of the outcome, for people."""
     return ", ".join(value) or "none" if isinstance(value, tuple) else "none" if value is None else str(value)
 
 

@@ -30,12 +30,16 @@ COMMANDS = (
     ("parked", "list", "hub.cli.parked:list_", "What needs a person, with its cause."),
     ("parked", "show", "hub.cli.parked:show", "One parked envelope or piece of work, with its trace."),
     ("parked", "release", "hub.cli.parked:release", "Try parked envelopes or work again."),
+    ("rules", "check", "hub.cli.rules:check", "Test a file of rules, with the examples in it."),
+    ("rules", "backtest", "hub.cli.backtest:backtest", "What a candidate file would have decided otherwise."),
+    ("rules", "suggest", "hub.cli.rules:suggest", "Propose rules and examples from agents' corrections."),
     ("plugins", "list", "hub.cli.plugins:list_", "Kinds of connectors and targets, with their settings."),
 )
 GROUPS = {
     "query": "Read, answer and change queries.",
     "user": "Users and their journeys.",
     "parked": "What needs a person.",
+    "rules": "Test, try and improve the triage rules.",
     "plugins": "What the hub can talk to.",
 }
 HELP = """Trunkline: every contact recorded before it is acknowledged.

@@ -1,0 +1,86 @@
+"""Triage as it was decided, and what agents made of it: history for backtests and suggestions, paged by key.
+
+Ids carry the time of recording, so a page begins where the last one ended and a window needs no index on time.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Connection, Select, func, select
+
+from context_store import tables as t
+from context_store.ids import EPOCH_MS
+
+PAGE = 200
+"""Rows: facts hold up to 100,000 characters of text and as much quoted, so a page of the worst is tens of MB."""
+
+_d = t.decisions.c
+
+
+class Decided(Struct, frozen=True, kw_only=True):
+    """A decision by rules; `facts` and `outcome` are routing's JSON."""
+
+    id: int
+    query_id: int
+    root_id: int
+    """Of the matter; another than `query_id` for a conversation that was joined to it."""
+    reference: str
+    facts: str
+    outcome: str
+
+
+class Correction(Struct, frozen=True, kw_only=True):
+    """An agent's change of a query."""
+
+    id: int
+    query_id: int
+    said: Mapping[str, Any]
+    """Field → what the agent set."""
+
+
+def before(moment: int) -> int:
+    """The greatest id that is older than a moment (UTC milliseconds)."""
+    return (max(moment - EPOCH_MS, 0) << 22) - 1
+
+
+def how_many(conn: Connection, after: int) -> int:
+    """Decisions by rules with an id above `after`."""
+    return conn.scalar(select(func.count()).where(_d.id > after, _d.author == "rules")) or 0
+
+
+def newest(conn: Connection, after: int, most: int) -> int:
+    """The id after which at most `most` decisions by rules stand: `after`, or a later one."""
+    wanted = select(_d.id).where(_d.id > after, _d.author == "rules").order_by(_d.id.desc()).offset(most).limit(1)
+    return conn.scalar(wanted) or after
+
+
+def decided(conn: Connection, after: int, page: int = PAGE) -> Iterator[Decided]:
+    """Decisions by rules with an id above `after`, oldest first."""
+    wanted = (
+        select(_d.id, _d.query_id, t.queries.c.root_id, t.queries.c.reference, _d.facts, _d.outcome)
+        .join(t.queries, t.queries.c.id == _d.query_id)
+        .where(_d.author == "rules")
+    )
+    for row in _paged(conn, wanted, _d.id, after, page):
+        yield Decided(**row._mapping)
+
+
+def corrections(conn: Connection, after: int, page: int = PAGE) -> Iterator[Correction]:
+    """What agents set, oldest first, without what was erased."""
+    e = t.events.c
+    wanted = select(e.id, e.subject_id, e.body).where(
+        e.kind == "query.set", e.actor.startswith("agent:"), e.body.is_not(None)
+    )
+    for row in _paged(conn, wanted, e.id, after, page):
+        yield Correction(id=row.id, query_id=row.subject_id, said=msgspec.json.decode(row.body)["is"])
+
+
+def _paged(conn: Connection, wanted: Select[Any], key: Any, after: int, page: int) -> Iterator[Any]:
+    while True:
+        rows = conn.execute(wanted.where(key > after).order_by(key).limit(page)).all()
+        yield from rows
+        if len(rows) < page:
+            return
+        after = rows[-1].id

@@ -1,0 +1,147 @@
+"""`trunkline rules backtest`: what a candidate would have made of history, without any effect."""
+
+import re
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from cyclopts import Parameter
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from context_store import decided
+from context_store.times import to_millis
+from hub import replay
+from hub.cli.access import reading
+from hub.cli.common import DEFAULT, UNWELL, WELL, CommandError, Common
+from hub.cli.output import as_json, complain, err, say, table, visible
+from hub.clock import SystemClock
+from hub.rules import read_rules
+from routing import backtest as routed
+
+Gate = Literal[
+    "unmatched", "moved", "changed", "unknown", "never-hit",
+    "type", "impact", "urgency", "priority", "target", "service", "value_stream", "team", "tags", "language", "hold",
+    "acknowledgement", "article", "park", "spam",
+]  # fmt: skip
+MOVED = ("team", "target", "value_stream")
+"""Fields that say who gets a query."""
+_AGO = re.compile(r"(\d{1,5})([hdw])")
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
+Since = Annotated[str, Parameter(help="How far back: 12h, 30d, 8w, or a date such as 2026-11-21.")]
+
+
+def backtest(
+    candidate: Annotated[Path, Parameter(help="The rules to try.")],
+    *,
+    since: Since = "30d",
+    fail_on: Annotated[
+        tuple[Gate, ...],
+        Parameter(help="End with 1 if any message would be so; `moved`: team, target or value stream differ."),
+    ] = (),
+    samples: Annotated[int, Parameter(help="Messages to read, for each kind of change.")] = 5,
+    common: Common = DEFAULT,
+) -> int:
+    """What a candidate file would have decided otherwise, from history and without any effect.
+
+    trunkline rules backtest candidate.toml
+    trunkline rules backtest candidate.toml --since 90d --fail-on unmatched --fail-on priority
+
+    A message of which a rule asks for what was not captured at its time is counted as unknown, never as unchanged.
+    """
+    after = decided.before(moment(since))
+    rules = read_rules(candidate)
+    with reading(common) as conn, _bar() as bar:
+        task = bar.add_task("Replaying", total=decided.how_many(conn, after))
+        report = routed.backtest(
+            rules, replay.past(conn, after), time.perf_counter,
+            lambda count: bar.update(task, completed=count), samples=max(0, samples),
+        )  # fmt: skip
+    failed = _failed(report, fail_on)
+    if common.json:
+        figures = {"never_hit": report.never_hit, "microseconds": report.microseconds, "failed": failed}
+        as_json(msgspec.structs.asdict(report) | figures)
+    else:
+        _print(report, since)
+    for words in failed:
+        complain(words)
+    return UNWELL if failed else WELL
+
+
+def moment(since: str) -> int:
+    """UTC milliseconds of `30d` ago, or of a date in this machine's zone."""
+    ago = _AGO.fullmatch(since)
+    try:
+        if ago:
+            return to_millis(SystemClock().now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])}))
+        given = datetime.fromisoformat(since)
+        return to_millis((given if given.tzinfo else given.astimezone()).astimezone(UTC))
+    except (ValueError, OverflowError) as error:
+        raise CommandError(f"--since {visible(since)}: expected hours, days, weeks (12h, 30d, 8w) or a date") from error
+
+
+def _bar() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+
+
+def _failed(report: routed.Report, gates: Iterable[Gate]) -> list[str]:
+    """Words for each gate that does not hold. An empty history proves nothing, so no gate holds on it."""
+    counts = {
+        "unmatched": report.newly_unmatched, "changed": report.changed, "unknown": report.unknown,
+        "never-hit": len(report.never_hit), "moved": sum(_moves(report, field) for field in MOVED),
+    }  # fmt: skip
+    wanted = dict.fromkeys(gates)
+    if wanted and not report.messages:
+        return ["nothing was replayed, so --fail-on can't tell anything"]
+    found = {str(gate): counts[gate] if gate in counts else _moves(report, gate) for gate in wanted}
+    return [f"--fail-on {gate}: {count}" for gate, count in found.items() if count]
+
+
+def _moves(report: routed.Report, field: str) -> int:
+    return sum(report.moves.get(field, {}).values())
+
+
+def _print(report: routed.Report, since: str) -> None:
+    if not report.messages:
+        say(f"No rules have judged anything since {visible(since)}: there is nothing to replay.")
+        return
+    say(f"{report.messages:,} messages: {report.changed:,} would be judged otherwise, {report.unknown:,} can't be told",
+        style="bold")  # fmt: skip
+    say(f"{report.newly_unmatched:,} would be matched by no rule any more, {report.newly_matched:,} by one at last; "
+        f"{report.microseconds:.0f} µs per message")  # fmt: skip
+    moves = [(field, move, n) for field, all_ in report.moves.items() for move, n in _most(all_)]
+    _tabulate(("field", "change", "messages"), moves, "What would change", "change")
+    _tabulate(("rule", "then", "now", "can't be told"), _rules(report), "Rules that would match more, or less", "rule")
+    if report.never_hit:
+        say(f"Never matched: {visible(', '.join(report.never_hit))}")
+    read = [(kind, one.key, one.says, _pairs(one.was), _pairs(one.would_be), one.rules_after)
+            for kind, all_ in report.samples.items() for one in all_]  # fmt: skip
+    _tabulate(("change", "query", "message", "was", "would be", "rules"), read, "To read", "message")
+    if read:
+        say("`trunkline explain QUERY --rules CANDIDATE` says why.", style="dim")
+
+
+def _tabulate(columns: tuple[str, ...], rows: list[tuple[Any, ...]], title: str, wide: str) -> None:
+    if rows:
+        table(columns, rows, title=title, wide=wide)
+
+
+def _most(moves: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(moves.items(), key=lambda move: (-move[1], move[0]))
+
+
+def _rules(report: routed.Report) -> list[tuple[str, int, int, int]]:
+    names = dict.fromkeys([*report.hits, *report.hits_before])
+    rows = [
+        (name, report.hits_before.get(name, 0), report.hits.get(name, 0), report.unknown_by_rule.get(name, 0))
+        for name in names
+    ]
+    return [row for row in rows if row[1] != row[2] or row[3]]
+
+
+def _pairs(values: Any) -> tuple[str, ...]:
+    return tuple(f"{field} {routed.shown(value)}" for field, value in values.items())

@@ -1,0 +1,78 @@
+"""History as routing takes it: stored decisions for a backtest, and agents' corrections for suggestions. Reads only."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Connection
+
+from context_store.decided import Correction, Decided, corrections, decided
+from routing import Decision, Facts, Outcome
+from routing.actions import read_sets
+from routing.backtest import Past
+from routing.suggest import FIELDS, Judged
+
+LEARNT = 4000
+"""Characters of a body that suggestions learn from: what a message is about stands at its beginning."""
+
+
+class _Stored(Struct, frozen=True):
+    """What `hub.triage.stored` wrote."""
+
+    rules: tuple[str, ...]
+    outcome: Outcome
+    set_by: Mapping[str, str]
+    rule_set: str
+    engine: int
+
+
+_facts = msgspec.json.Decoder(Facts)
+_stored = msgspec.json.Decoder(_Stored)
+
+
+def past(conn: Connection, after: int) -> Iterator[Past]:
+    """Messages as they were judged since id `after`, oldest first; the key is the query's reference."""
+    for row in decided(conn, after):
+        yield Past(key=row.reference, decision=_decision(row))
+
+
+def judged(conn: Connection, after: int) -> Iterator[Judged]:
+    """The same with what agents made of it. A joined conversation stands for its matter's triage, not for its own."""
+    said = defaultdict[int, list[Correction]](list)
+    for each in corrections(conn, after):
+        said[each.query_id].append(each)
+    for row in decided(conn, after):
+        own = [each for each in said.get(row.query_id, ()) if each.id > row.id]
+        if own or row.root_id == row.query_id:
+            yield _judged(_decision(row), own)
+
+
+def _decision(row: Decided) -> Decision:
+    stored = _stored.decode(row.outcome)
+    return Decision(facts=_facts.decode(row.facts), rules=stored.rules, outcome=stored.outcome, set_by=stored.set_by,
+                    rule_set=stored.rule_set, engine=stored.engine)  # fmt: skip
+
+
+def _judged(decision: Decision, said: list[Correction]) -> Judged:
+    """The last word on each field; one that came back to what the rules said is none."""
+    was = {field: value for field in FIELDS if (value := getattr(decision.outcome, field))}
+    now = dict(was)
+    for each in said:
+        now.update({field: each.said[field] for field in FIELDS if field in each.said})
+    corrected = frozenset(
+        field for field, value in now.items() if value != was.get(field) and value and _can_be_set(field, value)
+    )
+    facts = decision.facts
+    if facts.body:
+        facts = msgspec.structs.replace(facts, body=facts.body[:LEARNT])
+    return Judged(facts=facts, outcome={field: str(value) for field, value in now.items() if value},
+                  corrected=corrected)  # fmt: skip
+
+
+def _can_be_set(field: str, value: Any) -> bool:
+    """Agents may write what a rule can't: a service of 500 characters."""
+    problems: list[str] = []
+    read_sets({field: value}, lambda key, _what, _fix: problems.append(key))
+    return not problems
