@@ -24,6 +24,8 @@ SHORTEST_PREFIX = 3
 """Signs of a word's beginning: a shorter one would gather half of the index."""
 MOST_ASKED = 32
 """Different terms of a question; the rest is left out."""
+WALKED = 2000
+"""Newest messages that are looked through before the index is asked (PostgreSQL)."""
 EXCERPT = 240
 LAST = (1 << 63) - 1
 
@@ -187,12 +189,19 @@ _hits = (
     .where(_m.id.in_(bindparam("ids", expanding=True)), _m.deleted_at.is_(None))
     .order_by(_m.id.desc())
 )  # fmt: skip
-# The question stands in the statement itself: PostgreSQL's planner must see how frequent its words are, to walk the
-# newest rows for a frequent word and the index for a rare one.
-_postgresql = text(
-    "SELECT message_id FROM search_terms WHERE terms @@ CAST(:asked AS tsquery) AND message_id < :before "
+# PostgreSQL finds few rows quickly by the index and the newest of many by walking back; its planner guesses badly which
+# it will be. So the newest rows are walked first, and what is too rare to fill a page there is asked of the index, of
+# which `+ 0` makes the order no shortcut. The question stands in the statement, so that each is planned for its words.
+_question = bindparam("asked", literal_execute=True, type_=Text)
+_lately = text(
+    "SELECT message_id FROM (SELECT message_id, terms FROM search_terms WHERE message_id < :before "
+    "ORDER BY message_id DESC LIMIT :walked) AS lately WHERE terms @@ CAST(:asked AS tsquery) "
     "ORDER BY message_id DESC LIMIT :limit"
-).bindparams(bindparam("asked", literal_execute=True, type_=Text))
+).bindparams(_question, walked=WALKED)
+_ever = text(
+    "SELECT message_id FROM search_terms WHERE terms @@ CAST(:asked AS tsquery) AND message_id < :before "
+    "ORDER BY message_id + 0 DESC LIMIT :limit"
+).bindparams(_question)
 _sqlite = text(
     "SELECT rowid FROM search_index WHERE search_index MATCH :asked AND rowid < :before "
     "ORDER BY rowid DESC LIMIT :limit"
@@ -213,7 +222,9 @@ def search(conn: Connection, asked: str, before: int | None = None, limit: int =
     else:
         question = " & ".join([*(f"'{word}'" for word in words), *(f"'{word}':*" for word in beginning)])
     given = {"asked": question, "before": LAST if before is None else before, "limit": limit}
-    ids = list(conn.scalars(_sqlite if sqlite else _postgresql, given))
+    ids = list(conn.scalars(_sqlite if sqlite else _lately, given))
+    if not sqlite and len(ids) < limit:
+        ids = list(conn.scalars(_ever, given))
     return tuple(fill(Hit, row) for row in conn.execute(_hits, {"ids": ids}))
 
 

@@ -364,7 +364,7 @@ search_terms = Table(
     metadata,
     Column("message_id", Id, ForeignKey("messages.id"), primary_key=True, autoincrement=False),
     Column("terms", TSVECTOR().with_variant(Text(), "sqlite"), nullable=False),
-    Index("ix_search_terms", "terms", postgresql_using="gin"),
+    Index("ix_search_terms", "terms", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
     comment="what search finds, written behind the recording. SQLite has the virtual table search_index over it "
     "instead of the index, which `migrations` makes by hand",
 )

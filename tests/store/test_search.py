@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from context_store import Store
 from context_store import tables as t
 from context_store.audit import NewEvent, add_events, seal
-from context_store.search import Hit, due, index_batch, put, search
+from context_store.search import WALKED, Hit, due, index_batch, put, search
 from context_store.terms import terms
 from context_store.text import canonical, hash_key
 from tests.hub.statements import count
@@ -119,6 +119,23 @@ async def test_pages_go_from_the_newest_to_the_oldest_and_meet(store: Store, let
         await store.write(letters.write, "printer again")  # what comes meanwhile shifts nothing
         await store.write(index)
     assert seen == numbers[::-1]
+
+
+async def test_rare_and_old_messages_are_found_behind_many_newer_ones(store: Store, letters: Letters):
+    def many(conn: Connection) -> list[int]:
+        old = [letters.write(conn, each, "", False) for each in ("toner one", "toner two")]
+        for _ in range(WALKED):
+            letters.write(conn, "paper", "", False)
+        while seal(conn, 1):
+            pass
+        while index_batch(conn) is not None:
+            pass
+        return old
+
+    first, second = await store.write(many)
+    assert found(await store.read(search, "toner")) == [second, first]
+    assert found(await store.read(search, "toner", second)) == [first]
+    assert len(await store.read(search, "paper", None, 60)) == 60
 
 
 async def test_what_was_recorded_is_found_once_it_is_numbered(store: Store, letters: Letters):

@@ -3,6 +3,7 @@
 import html
 import re
 
+from hub.web.queries import FOUND
 from plugins import Identity
 
 NO_REDIRECT = {"allow_redirects": False}
@@ -216,17 +217,23 @@ async def test_words_of_a_message_lead_to_its_query(client, desk):
     assert "newest first, of all queries" not in await page(client, "/console/queries")
 
 
-async def test_found_messages_go_by_pages(client, desk, monkeypatch):
-    monkeypatch.setattr("hub.web.queries.FOUND", 1)
+async def test_found_messages_go_by_pages(client, desk):
+    from tests.web.sample import Sample
+
+    def more(conn):
+        for n in range(2 * FOUND):
+            sample._message(conn, desk.ids["vpn"], desk.ids["ann"], text=f"outage number{n}.")
+
+    sample = Sample(desk.store, "hash")
+    await desk.store.write(more)
     await _index(desk)
-    browser, path, seen = await client("agent"), "/console/queries?text=anyconnect", []
+    browser, path, seen = await client("agent"), "/console/queries?text=outage", []
     while path:
         text = await (await browser.get(path)).text()
-        seen += re.findall(r'class="small mono" href="/console/queries/([^"]+)"', text)
+        seen += [int(n) for n in re.findall(r"outage number(\d+)", text)]
         further = re.search(r'href="([^"]+#found)"', text)
         path = further and html.unescape(further.group(1)).partition("#")[0]
-    assert seen
-    assert set(seen) == {desk.ids["vpn"]["reference"]}
+    assert seen == list(range(2 * FOUND))[::-1]
 
 
 async def test_what_a_found_message_says_is_escaped(client, desk):

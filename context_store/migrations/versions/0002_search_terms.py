@@ -23,7 +23,10 @@ def upgrade() -> None:
         comment="what search finds, written behind the recording. SQLite has the virtual table search_index over it instead of the index, which `migrations` makes by hand",
     )
     if op.get_bind().dialect.name == "postgresql":
-        op.create_index("ix_search_terms", "search_terms", ["terms"], postgresql_using="gin")
+        # fastupdate keeps a list of up to 4 MB that every search would walk; the indexer has time to sort its rows in
+        op.create_index(
+            "ix_search_terms", "search_terms", ["terms"], postgresql_using="gin", postgresql_with={"fastupdate": "off"}
+        )
         return
     # `ascii` takes every sign beyond ASCII for part of a word: terms come through as they are. No positions and no
     # sizes are kept, because nobody asks for phrases or ranks by them.
