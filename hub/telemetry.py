@@ -24,6 +24,7 @@ class Telemetry:
         ProcessCollector(registry=self.registry)
         self._instances = frozenset(instances)
         self._answers = self._counter("webhook_answers", "Answers to webhooks by HTTP status.", "instance", "status")
+        self._answered: dict[tuple[str, int], Counter] = {}
         self._skewed = self._counter(
             "webhook_skewed", "Webhooks refused because their time is too far from our clock.", "instance"
         )
@@ -60,8 +61,12 @@ class Telemetry:
         return instance if instance in self._instances else OTHER
 
     def answered(self, instance: str, status: int) -> None:
-        """A webhook heard this."""
-        self._answers.labels(self.known(instance), status).inc()
+        """A webhook heard this. The only one that is called for each request, so its series are kept at hand."""
+        key = self.known(instance), status
+        series = self._answered.get(key)
+        if series is None:
+            series = self._answered[key] = self._answers.labels(*key)
+        series.inc()
 
     def skewed(self, instance: str) -> None:
         """One of the two clocks is wrong, or somebody replays."""

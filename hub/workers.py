@@ -175,6 +175,9 @@ class Parsers:
             return Parsed(
                 envelope, cause="instance_missing", trace="the instance is not configured, or its plugin broke"
             )
+        from structlog.contextvars import bind_contextvars  # noqa: PLC0415  # a worker process does without its 4 MB
+
+        bind_contextvars(envelope=envelope.id, instance=envelope.instance)  # what the connector logs names it
         try:
             return Parsed(envelope, _decoder.decode(parse_one(connector, envelope_of(envelope))))
         except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a parser raises parks its envelope

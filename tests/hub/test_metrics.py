@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
+from structlog.contextvars import get_contextvars
 
 from context_store import tables
 from context_store.figures import figures
@@ -193,3 +194,18 @@ async def test_the_watchdog_names_the_plugin_that_blocks_the_loop(desk: Desk, ca
     assert found["loop_blocked_total",] >= 1
     assert found["loop_lag_seconds_bucket", "0.25"] < found["loop_lag_seconds_count",]
     await desk.settle()
+
+
+async def test_what_a_connector_logs_while_it_parses_names_its_envelope(desk: Desk, monkeypatch):
+    seen: list[dict[str, object]] = []
+    line = desk.hub.instances["chat"].connector
+    read = line.parse
+
+    def parse(envelope):
+        seen.append(get_contextvars())
+        return read(envelope)
+
+    monkeypatch.setattr(line, "parse", parse, raising=False)
+    await desk.say(message("m1"))
+    (number,) = await desk.column("SELECT id FROM envelopes")
+    assert seen == [{"envelope": number, "instance": "chat"}]
