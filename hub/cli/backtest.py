@@ -28,6 +28,8 @@ Gate = Literal[
 ]  # fmt: skip
 MOVED = ("team", "target", "value_stream")
 """Fields that say who gets a query."""
+ROWS = 10
+"""Of each field, on a terminal; JSON has them all."""
 _AGO = re.compile(r"(\d{1,5})([hdw])")
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -113,14 +115,13 @@ def _print(report: routed.Report, since: str) -> None:
         style="bold")  # fmt: skip
     say(f"{report.newly_unmatched:,} would be matched by no rule any more, {report.newly_matched:,} by one at last; "
         f"{report.microseconds:.0f} µs per message")  # fmt: skip
-    moves = [(field, move, n) for field, all_ in report.moves.items() for move, n in _most(all_)]
-    _tabulate(("field", "change", "messages"), moves, "What would change", "change")
-    _tabulate(("rule", "then", "now", "can't be told"), _rules(report), "Rules that would match more, or less", "rule")
+    _tabulate(("field", "change", "messages"), changes(report), "What would change", "change")
+    _tabulate(("rule", "then", "now", "can't be told"), _rules(report), "Rules with the greatest differences", "rule")
     if report.never_hit:
-        say(f"Never matched: {visible(', '.join(report.never_hit))}")
-    read = [(kind, one.key, one.says, _pairs(one.was), _pairs(one.would_be), one.rules_after)
-            for kind, all_ in report.samples.items() for one in all_]  # fmt: skip
-    _tabulate(("change", "query", "message", "was", "would be", "rules"), read, "To read", "message")
+        more = f" and {len(report.never_hit) - ROWS:,} more" if len(report.never_hit) > ROWS else ""
+        say(f"Would match nothing: {visible(', '.join(report.never_hit[:ROWS]))}{more}")
+    read = to_read(report)
+    _tabulate(("query", "message", "was", "would be", "rules"), read, "To read", "message")
     if read:
         say("`trunkline explain QUERY --rules CANDIDATE` says why.", style="dim")
 
@@ -130,8 +131,21 @@ def _tabulate(columns: tuple[str, ...], rows: list[tuple[Any, ...]], title: str,
         table(columns, rows, title=title, wide=wide)
 
 
-def _most(moves: dict[str, int]) -> list[tuple[str, int]]:
-    return sorted(moves.items(), key=lambda move: (-move[1], move[0]))
+def changes(report: routed.Report) -> list[tuple[str, str, int]]:
+    """(field, `from → to`, messages): the most frequent of each field, and the rest in one row."""
+    rows = []
+    for field, moves in report.moves.items():
+        sorted_ = sorted(moves.items(), key=lambda move: (-move[1], move[0]))
+        rows += [(field, move, count) for move, count in sorted_[:ROWS]]
+        if rest := sorted_[ROWS:]:
+            rows.append((field, f"{len(rest):,} other changes", sum(count for _, count in rest)))
+    return rows
+
+
+def to_read(report: routed.Report) -> list[tuple[Any, ...]]:
+    """Samples as rows, each once, however many kinds of change it stands for."""
+    once = {(one.key, one.says): one for kept in report.samples.values() for one in kept}
+    return [(one.key, one.says, _pairs(one.was), _pairs(one.would_be), one.rules_after) for one in once.values()]
 
 
 def _rules(report: routed.Report) -> list[tuple[str, int, int, int]]:
@@ -140,7 +154,8 @@ def _rules(report: routed.Report) -> list[tuple[str, int, int, int]]:
         (name, report.hits_before.get(name, 0), report.hits.get(name, 0), report.unknown_by_rule.get(name, 0))
         for name in names
     ]
-    return [row for row in rows if row[1] != row[2] or row[3]]
+    told = sorted(rows, key=lambda row: -abs(row[1] - row[2]) - row[3])
+    return [row for row in told if row[1] != row[2] or row[3]][: ROWS * 3]
 
 
 def _pairs(values: Any) -> tuple[str, ...]:

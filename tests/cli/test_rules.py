@@ -4,9 +4,9 @@ from typing import get_args
 
 import pytest
 
-from hub.cli.backtest import Gate, moment
+from hub.cli.backtest import ROWS, Gate, changes, moment, to_read
 from hub.cli.common import CommandError
-from routing.backtest import COMPARED
+from routing.backtest import COMPARED, Report, Sample
 from tests.cli.conftest import Desk
 
 
@@ -107,6 +107,23 @@ def test_a_gate_that_there_is_not_is_wrong_usage(served: Desk):
 
 def test_every_field_of_the_outcome_is_a_gate():
     assert {*COMPARED, "tags"} <= set(get_args(Gate))
+
+
+def test_rare_changes_are_added_up_in_one_row():
+    moves = {f"none → {number}": number for number in range(1, ROWS + 3)}
+    shown = changes(Report(moves={"service": moves}))
+    assert len(shown) == ROWS + 1
+    assert shown[0] == ("service", f"none → {ROWS + 2}", ROWS + 2)
+    assert shown[-1] == ("service", "2 other changes", 1 + 2)
+
+
+def test_a_message_that_changes_in_two_ways_is_to_be_read_once():
+    sample = Sample(
+        key="TL-1", says="VPN", was={"team": "a", "type": "b"}, would_be={"team": None, "type": "c"},
+        rules_before=("x",), rules_after=(),
+    )  # fmt: skip
+    rows = to_read(Report(samples={"team": [sample], "type": [sample]}))
+    assert rows == [("TL-1", "VPN", ("team a", "type b"), ("team none", "type c"), ())]
 
 
 @pytest.mark.parametrize("since", ["", "30", "d", "3 days", "999999w", "0001-01-01", "yesterday"])
