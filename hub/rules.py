@@ -13,14 +13,19 @@ from context_store import Store, alarms
 from context_store.rulesets import keep_rule_set
 from context_store.times import to_millis
 from hub.config import Config
+from hub.triage import CAPTURED
 from plugins import BadConfig, Clock, Problem
 from routing import Mention, RuleSet, load_rules
+from routing.conditions import leaves
+from routing.fields import field_of
 
 log = structlog.get_logger("trunkline.rules")
 
 LARGEST = 64 << 20
 """Bytes of a rules file that are read."""
 ALARM = "rules"
+UNDONE = frozenset({"hold", "park", "spam", "acknowledgement", "article"})
+"""Outcome fields that nothing in the hub acts on yet."""
 
 
 def read_rules(path: Path, config: Config | None = None) -> RuleSet:
@@ -33,9 +38,21 @@ def read_rules(path: Path, config: Config | None = None) -> RuleSet:
     if len(data) > LARGEST:
         raise BadConfig([Problem(file=path.name, key="", what=f"is larger than {LARGEST >> 20} MiB")])
     rules = load_rules(data, path.name)
-    if config is not None and (problems := strangers(rules, config)):
+    if config is not None and (problems := [*strangers(rules, config), *undelivered(rules)]):
         raise BadConfig(problems)
     return rules
+
+
+def undelivered(rules: RuleSet) -> list[Problem]:
+    """What the engine knows and this hub does not deliver yet: refused, because it would silently do nothing."""
+    found: list[Problem] = []
+    for rule in (*rules.rules, rules.default):
+        place = f"{rules.file}:{rule.line}" if rule.line else rules.file
+        asked = {leaf.field for leaf in leaves(rule.when) if (known := field_of(leaf.field)) and known.since > CAPTURED}
+        wrong = [(f"when.{name}", "this hub does not capture it yet") for name in sorted(asked)]
+        wrong += [(f"set.{name}", "this hub does not act on it yet") for name in sorted(UNDONE & set(rule.sets))]
+        found += [Problem(file=place, key=f"{rule.name}: {key}", what=what) for key, what in wrong]
+    return found
 
 
 def strangers(rules: RuleSet, config: Config) -> list[Problem]:

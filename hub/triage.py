@@ -10,6 +10,8 @@ from hub.draft import Draft, address, as_json
 from plugins import Fold, Message
 from routing import Attachment, Decision, Facts, Person, RuleSet, Sender, decide
 
+CAPTURED = 1
+"""`Facts.version` of what is captured here: history, hours and announcements come later, and a backtest knows it."""
 TEXT_LIMIT = 100_000
 """Characters of a message that rules see; longer mail is judged by its beginning."""
 
@@ -34,6 +36,7 @@ def facts_of(message: Message, user: KnownUser, channel: str, instance: str, ass
     new, quoted = split_text(message.text[:TEXT_LIMIT], list(message.folds))
     fields: Mapping[str, str] = msgspec.json.decode(user.fields)
     return Facts(
+        version=CAPTURED,
         channel=channel,
         instance=instance,
         direction=message.direction,

@@ -69,7 +69,7 @@ class PortalConnector:
     capabilities = Capabilities(media=True, max_media=_LIMIT, max_body=_LIMIT)
     accepted = Reply(body=b"Your message has been received.\n")
 
-    def __init__(self, instance: str, settings: PortalSettings) -> None:  # noqa: ARG002  # the contract's arguments
+    def __init__(self, instance: str, settings: PortalSettings) -> None:  # the contract's arguments
         self._instance = instance
 
     def verify(self, request: Request) -> Envelope | Reply:
@@ -84,7 +84,7 @@ class PortalConnector:
         facts = {"type": content_type, "id": key}
         return Envelope(key=key, raw=request.body, at=request.at, lane=key, facts=facts, fingerprint=digest)
 
-    async def respond(self, envelope: Envelope, received: Received, desk: Desk) -> Reply:  # noqa: ARG002  # the receipt says all
+    async def respond(self, envelope: Envelope, received: Received, desk: Desk) -> Reply:  # the receipt says all
         """To the page of the receipt: reloading that repeats nothing (303, RFC 9110 §15.4.4)."""
         return Reply(status=303, headers=(("Location", f"/portal/receipt/{quote(received.receipt, safe='')}"),))
 

@@ -153,7 +153,7 @@ class WebhookConnector:
     isolate: ClassVar[bool] = False
     accepted = Reply(body=b"stored\n")
 
-    def __init__(self, instance: str, settings: WebhookSettings) -> None:  # noqa: ARG002  # the contract's arguments
+    def __init__(self, instance: str, settings: WebhookSettings) -> None:  # the contract's arguments
         self._settings = settings
 
     @property
@@ -248,7 +248,7 @@ class WebhookConnector:
         await attempt.call(Call(method="POST", url=settings.deliver_url, headers=headers, body=step.body))
         return Done(ref=attempt.key)
 
-    async def find(self, step: Step, attempt: Attempt) -> Sequence[Done]:  # noqa: ARG002  # nothing can be asked
+    async def find(self, step: Step, attempt: Attempt) -> Sequence[Done]:  # nothing can be asked
         """The receiver can't be asked; its knowledge of the webhook-id makes a second try harmless."""
         return ()
 

@@ -1,4 +1,4 @@
-# ruff: noqa: ARG002, ARG005  # arguments are here to be counted
+# ruff: noqa: ARG005  # arguments are here to be counted
 import asyncio
 import logging
 import sys

@@ -92,7 +92,7 @@ class Board:
         answer = await attempt.call(self._call("POST", f"/posts/{attempt.key}", step.body))
         return Done(ref=msgspec.json.decode(answer.body, type=dict[str, str]).get("id", attempt.key))
 
-    async def find(self, step: Step, attempt: Attempt) -> Sequence[Done]:  # noqa: ARG002  # the key says which
+    async def find(self, step: Step, attempt: Attempt) -> Sequence[Done]:  # the key says which
         answer = await attempt.call(self._call("GET", f"/posts/{attempt.key}"), expect=(404,))
         return [] if answer.status == 404 else [Done(ref=attempt.key)]
 
