@@ -111,7 +111,9 @@ async def test_nonsense_from_plan_parks_that_work_alone(desk: Desk, plan: object
     assert tool.bodies() == [b"open fine"]
 
 
-@pytest.mark.parametrize("after", ["soon", float("nan"), float("inf"), -5, object()], ids=["word", "nan", "inf", "negative", "object"])
+@pytest.mark.parametrize(
+    "after", ["soon", float("nan"), float("inf"), -5, object()], ids=["word", "nan", "inf", "negative", "object"]
+)
 @pytest.mark.parametrize("kind", [Retry, Pause])
 async def test_nonsense_about_when_to_come_again_stops_nobody(desk: Desk, after: object, kind: type):
     tool = desk.far("tool")
