@@ -119,7 +119,10 @@ class Desk:
 
 
 def _passed(conn: Connection, ending: str, validity: int, uid: int) -> bool:
-    stored = {name: json.loads(value) for name, value in conn.execute(text("SELECT name, value FROM cursors"))}
+    stored = {
+        name: json.loads(value)
+        for name, value in conn.execute(text("SELECT name, value FROM cursors WHERE instance <> ''"))
+    }
     return any(name.endswith(ending) and (at["validity"], at["uid"]) == (validity, uid) for name, at in stored.items())
 
 
