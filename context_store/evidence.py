@@ -168,17 +168,20 @@ def accounts(conn: Connection, configured: Collection[str]) -> tuple[Accounts, .
 def _backlog(conn: Connection) -> Backlog:
     # Literal conditions: SQLite takes a partial index only if it can see that they imply the index's own.
     e, o = t.envelopes.c, t.outbox.c
-    oldest = {
-        state: conn.execute(select(e.received_at).where(text(f"state = '{state}'")).order_by(e.id).limit(1)).scalar()
-        for state in ("pending", "parked")
-    }
+    pending = [
+        conn.execute(
+            select(e.received_at).where(text(f"state = 'pending' AND isolated = {word}")).order_by(e.id).limit(1)
+        ).scalar()
+        for word in ("false", "true")  # as the index on them begins
+    ]
+    parked_at = conn.execute(select(e.received_at).where(text("state = 'parked'")).order_by(e.id).limit(1)).scalar()
     open_rows = text("state IN ('queued', 'leased', 'uncertain')")
     counted = select(o.state, func.count(), func.min(o.due_at)).where(open_rows).group_by(o.state)
     parked = select(literal("parked"), func.count(), null()).select_from(t.outbox).where(text("state = 'parked'"))
     rows = [*conn.execute(counted), *conn.execute(parked)]
     return Backlog(
-        oldest_pending_at=oldest["pending"],
-        oldest_parked_at=oldest["parked"],
+        oldest_pending_at=min((at for at in pending if at is not None), default=None),
+        oldest_parked_at=parked_at,
         outbox={state: n for state, n, _ in rows if n},
         oldest_due_at=min((due for _, _, due in rows if due is not None), default=None),
     )

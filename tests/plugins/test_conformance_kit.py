@@ -254,7 +254,7 @@ def test_failing_check_shows_its_values_to_a_third_party(tmp_path):
         "class Acme:\n    settings_type = S\n"
         "class TestAcme(ConnectorConformance):\n    cls = Acme\n"
     )
-    command = [sys.executable, "-m", "pytest", "-p", "plugins.testing.pytest_plugin", "-k", "described", "-q", "."]
+    command = [sys.executable, "-m", "pytest", "-k", "described", "-q", "."]
     root = str(Path(__file__).parents[2])
     env = {"PYTHONPATH": root, "PATH": ""}
     run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
