@@ -159,6 +159,7 @@ async def test_an_agent_logs_in_and_works_by_keyboard_alone(chromium, desk):
     await page.keyboard.press("?")
     assert await page.locator("dialog#keys").is_visible()
     await page.keyboard.press("Escape")
+    await page.locator("dialog#keys").wait_for(state="hidden")  # keys in an open dialog are its own
     await page.keyboard.press("r")
     await page.keyboard.type("On it.")
     await page.keyboard.press("Tab")
