@@ -101,6 +101,7 @@ class Hub:
         """Store, keys, rules and rooms; nothing runs and nothing listens. For commands that work without `serve`."""
         config = self.config
         config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        config.data.chmod(0o700)  # `init` may have made it with the usual mode: mails and hashes lie here
         self.keys = Keys.load(config.data / "signing.key")
         self.store = await Store.open(config.store, config.blobs, self.clock)
         try:
