@@ -2,8 +2,10 @@
 
 from routing.decide import decide
 from routing.explain import Check, Explanation, RuleTrace, explain, in_words
+from routing.facts import Attachment, Facts, History, Person, Sender
 from routing.load import load_rules
-from routing.model import ENGINE, Attachment, Decision, Facts, History, Mention, Outcome, Person, Rule, RuleSet, Sender
+from routing.model import ENGINE, Decision, Mention, Outcome, RuleSet
+from routing.rule import Rule
 from routing.text import fold
 
 __all__ = [

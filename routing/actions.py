@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from routing.matrix import IMPACTS, PRIORITIES, URGENCIES
-from routing.model import QueryType, Report
+from routing.model import QueryType
+from routing.places import Report
 
 SETS: Mapping[str, tuple[str, ...]] = {
     "type": get_args(QueryType),

@@ -13,8 +13,9 @@ from msgspec import Struct
 from routing.conditions import All, Node, Not, leaves
 from routing.conditions import Any as AnyOf
 from routing.decide import decide
+from routing.facts import Facts
 from routing.fields import field_of
-from routing.model import Decision, Facts, Outcome, RuleSet
+from routing.model import Decision, Outcome, RuleSet
 from routing.view import MessageView
 
 COMPARED = tuple(field for field in Outcome.__struct_fields__ if field != "tags")

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import holidays
 from msgspec import Struct
 
-from routing.model import Report
+from routing.places import Report
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 FURTHEST = 3660

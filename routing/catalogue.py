@@ -11,8 +11,9 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from routing.calendars import Calendar
+from routing.facts import Person
 from routing.matrix import PRIORITIES
-from routing.model import Person, Report
+from routing.places import Report
 from routing.text import fold
 
 _WHO = {"organisations": "organisation", "groups": "groups", "contracts": "contract", "regions": "region"}

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from routing.model import ENGINE, Decision, Facts, Outcome, Rule, RuleSet
+from routing.facts import Facts
+from routing.model import ENGINE, Decision, Outcome, RuleSet
+from routing.rule import Rule
 from routing.view import MessageView
 
 DEFAULT, MATRIX = "default", "matrix"

@@ -9,20 +9,10 @@ from msgspec import Struct
 
 from routing.decide import decide
 from routing.explain import check_in_words, explain
-from routing.model import (
-    Attachment,
-    Decision,
-    Facts,
-    History,
-    Impact,
-    Person,
-    Priority,
-    QueryType,
-    Report,
-    RuleSet,
-    Sender,
-    Urgency,
-)
+from routing.facts import Attachment, Facts, History, Person, Sender
+from routing.matrix import Impact, Priority, Urgency
+from routing.model import Decision, QueryType, RuleSet
+from routing.places import Report
 
 
 class ExampleMessage(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,9 @@ from msgspec import Struct
 
 from routing.conditions import All, Any, Counts, Flag, Hours, Leaf, Matches, Missing, Names, Node, Not, Range, Words
 from routing.decide import decide
-from routing.model import Decision, Facts, Rule, RuleSet
+from routing.facts import Facts
+from routing.model import Decision, RuleSet
+from routing.rule import Rule
 from routing.view import MessageView
 
 SHOWN = 120

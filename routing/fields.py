@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from routing.model import Attachment, Facts, History, Person, Sender
+from routing.facts import Attachment, Facts, History, Person, Sender
 
 Type = Literal["text", "name", "names", "free", "flag", "number", "counts", "hours"]
 Value = str | tuple[str, ...] | bool | float | tuple[int, ...] | datetime

@@ -16,7 +16,7 @@ from routing.conditions import INBOUND, All, Any, Matches, Names, Node, Words, l
 from routing.fields import CHANNELS
 from routing.finders import Pattern, PatternSet, Terms
 from routing.literals import required
-from routing.model import Rule
+from routing.rule import Rule
 from routing.view import Lexicon, MessageView
 
 Key = tuple[Literal["word", "literal", "loose", "name"], str, str]

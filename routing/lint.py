@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from routing.conditions import All, Any, Counts, Flag, Hours, Leaf, Missing, Names, Node, Not, Range, Words
 from routing.fields import FIELDS
-from routing.model import Rule
+from routing.rule import Rule
 
 
 def conjuncts(node: Node) -> list[Node]:

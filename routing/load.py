@@ -22,9 +22,10 @@ from routing.index import Index
 from routing.lint import conjuncts, shadows, why_never
 from routing.matrix import DEFAULT as DEFAULT_MATRIX
 from routing.matrix import Matrix, read_matrix
-from routing.model import ENGINE, Mention, Report, Rule, RuleSet
+from routing.model import ENGINE, Mention, RuleSet
 from routing.parse import Scope, read_conditions, read_list
-from routing.places import Places
+from routing.places import Places, Report
+from routing.rule import Rule
 
 MAX_BYTES = 64 << 20
 """100,000 long rules fit. Refused by length, before anything is parsed."""

@@ -1,9 +1,13 @@
 """Impact and urgency to priority (ITIL 4, incident management): the table that an administrator may change."""
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
-from routing.model import Impact, Priority, Report, Urgency
+from routing.places import Report
+
+Impact = Literal["person", "team", "department", "organisation"]
+Urgency = Literal["low", "medium", "high", "critical"]
+Priority = Literal["P1", "P2", "P3", "P4", "P5"]
 
 IMPACTS: tuple[str, ...] = get_args(Impact)
 URGENCIES: tuple[str, ...] = get_args(Urgency)

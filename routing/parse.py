@@ -13,7 +13,7 @@ from routing.conditions import All, Counts, Flag, Hours, Matches, Missing, Mode,
 from routing.conditions import Any as AnyOf
 from routing.fields import FIELDS, HOURS, NAMESPACES, OPERATORS, SHORT, Field, field_of, paths
 from routing.finders import PATTERN_MEM, re2_options
-from routing.model import Report
+from routing.places import Report
 from routing.text import fold, plain
 
 DEPTH = 32

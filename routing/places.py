@@ -3,8 +3,12 @@
 import re
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Callable
 
 from plugins import Problem
+
+Report = Callable[[str, str, str], None]
+"""Collects one problem of a file: (key, what is wrong, what is allowed)."""
 
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([A-Za-z_]+)\s*[\].]")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from routing.classify import features
-from routing.model import Facts
+from routing.facts import Facts
 from routing.text import fold
 
 FEWEST = 3

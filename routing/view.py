@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from routing.conditions import Node
+from routing.facts import Facts
 from routing.fields import Value, field_of
 from routing.finders import Pattern, PatternSet, Terms
-from routing.model import Facts
 from routing.text import fold, forms
 
 

@@ -1,7 +1,7 @@
 import msgspec
 
 from routing import Decision, Facts, decide, load_rules
-from routing.model import FACTS
+from routing.facts import FACTS
 from tests.routing.make import DEFAULT, rule, rules
 
 ALL = 'channel = "email"'
