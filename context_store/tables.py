@@ -462,6 +462,67 @@ steps = Table(
 
 # ---- time and trust ---------------------------------------------------------------------------------------
 
+opinions = Table(
+    "opinions",
+    metadata,
+    Column("decision_id", Id, ForeignKey("decisions.id"), primary_key=True, autoincrement=False),
+    Column("source", Text, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("differs", Boolean, nullable=False),
+    comment="what others would have decided of the same facts, without effect. source: shadow (model is the rule "
+    "set's hash) or classifier",
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("query_id", Id, ForeignKey("queries.id"), primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("author", Text, nullable=False),
+    Column("at", Millis, nullable=False),
+    Column("ended_at", Millis),
+    Column("ended_by", Text),
+    Index("ix_holds_standing", "at", **_only("ended_at IS NULL")),
+    comment="queries that a person must let go before they go on. kind: hold (acknowledged, needs validation), "
+    "park (nothing goes out) or spam (closed as well)",
+)
+
+clocks = Table(
+    "clocks",
+    metadata,
+    Column("query_id", Id, ForeignKey("queries.id"), primary_key=True, autoincrement=False),
+    Column("promise", Text, primary_key=True),
+    Column("begun_at", Millis, nullable=False),
+    Column("promised", BigInteger, nullable=False),
+    Column("calendar", Text, nullable=False, server_default=""),
+    Column("pauses", Text, nullable=False, server_default="[]"),
+    Column("warn_at", Millis),
+    Column("due_at", Millis),
+    Column("warned_at", Millis),
+    Column("breached_at", Millis),
+    Column("ended_at", Millis),
+    Index("ix_clocks_open", "query_id", **_only("ended_at IS NULL")),
+    Index("ix_clocks_late", "breached_at", **_only("ended_at IS NULL AND breached_at IS NOT NULL")),
+    comment="first_response and resolution of a query: promised is milliseconds of its calendar's time; due_at is null "
+    "while it is paused; pauses is JSON, [from, to or null] each",
+)
+
+announcements = Table(
+    "announcements",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+    Column("services", Text, nullable=False, server_default="[]"),
+    Column("major", Boolean, nullable=False, server_default=text("false")),
+    Column("from_at", Millis, nullable=False),
+    Column("until_at", Millis),
+    Column("author", Text, nullable=False),
+    Column("created_at", Millis, nullable=False),
+    comment="what users are told of services; major: a major incident stands behind it. Ended ones stay",
+)
+
 timers = Table(
     "timers",
     metadata,
