@@ -94,7 +94,17 @@ class Listen(Struct, frozen=True, kw_only=True):
     cert_file: Annotated[str, Meta(description="PEM certificate chain; with it STARTTLS is offered.")] = ""
     key_file: Annotated[str, Meta(description="PEM private key of the certificate.")] = ""
     require_tls: Annotated[bool, Meta(description="Take mail only after STARTTLS.")] = False
-    connections: Annotated[int, Meta(description="At most so many at a time; each may hold one mail.", ge=1)] = 20
+    connections: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="At most so many at a time, each may hold one mail. One more gets 421, or a place of whoever "
+            "holds most.",
+        ),
+    ] = 20
+    idle: Annotated[
+        Seconds, Meta(description="Seconds until a mail begins, and for a whole mail (RFC 5321 §4.5.3.2.7); then 421.")
+    ] = 300.0
 
     def __post_init__(self) -> None:
         """Both files or none."""

@@ -6,12 +6,13 @@ stop the whole process for seconds, and at LMTP it gives one answer where each r
 """
 
 import asyncio
+import ipaddress
 import logging
 import ssl
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, TLSSetupException
@@ -24,8 +25,8 @@ log = logging.getLogger(__name__)
 
 RECIPIENTS = 100
 """Of one mail: RFC 5321 §4.5.3.1.8 asks for as many."""
-TIMEOUT = 300.0
-"""Seconds between two commands, and for a whole DATA (RFC 5321 §4.5.3.2.7)."""
+FAREWELL = 2.0
+"""Seconds to take our last line in; who doesn't read it is cut off."""
 BUFFER = 64 * 1024
 _END = b"\r\n.\r\n"
 _FACT = 1000
@@ -67,7 +68,7 @@ class Gate:
 
     def __init__(self, hub: HubPort, settings: EmailSettings, listen: Listen) -> None:
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.sessions: set[_Conversation] = set()
+        self.sessions: dict[_Conversation, None] = {}  # in the order in which they came
         self.hostname = settings.address.rpartition("@")[2]
         self._hub, self._settings, self._listen = hub, settings, listen
         self._tls = server_context(listen)
@@ -75,11 +76,26 @@ class Gate:
         self._accept = frozenset(entry.lower() for entry in accept)
 
     def protocol(self) -> asyncio.Protocol:
-        """One conversation; beyond the limit, one line (memory is bounded by `connections` mails)."""
-        if len(self.sessions) >= self._listen.connections:
-            return _TooMany()
+        """Whose call it is shows only once it is connected, hence the door before the conversation."""
+        return _Door(self)
+
+    def admit(self, peer: str) -> "_Conversation | None":
+        """One conversation; None if all are taken (memory is bounded by `connections` mails).
+
+        Then whoever holds most of them gives one up, as long as that leaves them no fewer than the newcomer has: one
+        relay may use all, and nobody can keep all the others out.
+        """
+        staying = [session for session in self.sessions if not session.leaving]
+        if len(staying) >= self._listen.connections:
+            held = defaultdict[str, list[_Conversation]](list)
+            for session in staying:
+                held[session.peer].append(session)
+            most = max(held.values(), key=len)
+            if len(most) < len(held[peer]) + 2:
+                return None
+            min(most, key=lambda each: (each.receiving, each.since)).dismiss("4.3.2 Others wait, come again later")
         kind = _Lmtp if self._listen.protocol == "lmtp" else _Conversation
-        return kind(self, self._settings.max_bytes, self._tls, require_starttls=self._listen.require_tls)
+        return kind(self, peer, self._settings.max_bytes, self._tls, self._listen)
 
     async def close(self) -> None:
         """Cut all conversations: who has no 250 yet comes again."""
@@ -137,13 +153,34 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()[:_FACT]
 
 
-class _TooMany(asyncio.Protocol):
-    """The answer to one connection too many."""
+def _writable(transport: asyncio.BaseTransport) -> asyncio.WriteTransport:
+    """Asserted for mypy alone: uvloop's transports do all that asyncio's do, and derive from none of its classes."""
+    return cast("asyncio.WriteTransport", transport)
+
+
+def _peer(transport: asyncio.BaseTransport) -> str:
+    """Who shares a limit: an address, of IPv6 a /64, which is what one subscriber has."""
+    try:
+        address = ipaddress.ip_address(str((transport.get_extra_info("peername") or ("",))[0]).partition("%")[0])
+    except ValueError:  # hung up already
+        return ""
+    return str(address) if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
+
+
+class _Door(asyncio.Protocol):
+    """Hands a connection on to its conversation, or says that it is one too many."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.write(b"421 4.3.2 Too many connections, try again later\r\n")
-        transport.close()
+        conversation = self._gate.admit(_peer(transport))
+        if conversation is None:
+            _writable(transport).write(b"421 4.3.2 Too many connections, try again later\r\n")
+            transport.close()
+            return
+        transport.set_protocol(conversation)
+        conversation.connection_made(transport)
 
 
 class _Conversation(SMTP):
@@ -151,11 +188,14 @@ class _Conversation(SMTP):
 
     line_length_limit = BUFFER
 
-    def __init__(self, gate: Gate, size: int, tls: ssl.SSLContext | None, *, require_starttls: bool) -> None:
+    def __init__(self, gate: Gate, peer: str, size: int, tls: ssl.SSLContext | None, listen: Listen) -> None:
         # aiosmtpd shares this table among all connections, where every EHLO raises its limits.
         self.command_size_limits = defaultdict(lambda: self.command_size_limit)
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._gate, self._size = gate, size
+        loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self.peer, self.leaving, self.receiving, self.since = peer, False, False, loop.time()
+        self._gate, self._size, self._idle = gate, size, listen.idle
+        self._patience: asyncio.TimerHandle | None = None
         super().__init__(
             gate,
             data_size_limit=size,
@@ -163,29 +203,51 @@ class _Conversation(SMTP):
             hostname=gate.hostname,  # else looked up in the DNS, blocking, for each connection
             ident="Trunkline",
             tls_context=tls,
-            require_starttls=require_starttls,
-            timeout=TIMEOUT,
+            require_starttls=listen.require_tls,
+            timeout=2 * listen.idle,  # ours comes first: NOOP and RSET don't put it off
             auth_exclude_mechanism=("LOGIN", "PLAIN"),
-            loop=asyncio.get_running_loop(),
+            loop=loop,
         )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._got_on(receiving=False)
         if self not in self._gate.sessions:  # STARTTLS makes the connection a second time
-            self._gate.sessions.add(self)
+            self._gate.sessions[self] = None
             assert self._handler_coroutine is not None
             self._handler_coroutine.add_done_callback(self._done)
 
+    def _got_on(self, *, receiving: bool) -> None:
+        """A mail begins or is taken: from here on the peer has its time again."""
+        self.receiving, self.since = receiving, self.loop.time()
+        self._after(self._idle, lambda: self.dismiss("4.4.2 No mail for too long, come again later"))
+
+    def _after(self, seconds: float, do: Callable[[], None]) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience = self.loop.call_later(seconds, do)
+
     def _done(self, task: "asyncio.Task[None]") -> None:
-        self._gate.sessions.discard(self)
+        self._gate.sessions.pop(self, None)
+        if self._patience is not None:
+            self._patience.cancel()
         self.ended.set_result(None)
         if not task.cancelled() and task.exception():
             log.debug("smtp conversation broke off", exc_info=task.exception())
 
+    def dismiss(self, why: str) -> None:
+        """Say 421 and close; what was not answered with 250 comes again."""
+        self.leaving = True
+        self._after(FAREWELL, self.cut)
+        if self.transport is not None:
+            _writable(self.transport).write(f"421 {why}\r\n".encode())
+            self.transport.close()
+
     def cut(self) -> None:
         """Close without a word. Aborting alone leaves a session waiting for ever that is in its TLS handshake."""
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
+        self.leaving = True
+        if self.transport is not None:
+            _writable(self.transport).abort()
         if self._handler_coroutine is not None:
             self._handler_coroutine.cancel()
 
@@ -212,12 +274,14 @@ class _Conversation(SMTP):
             self.transport.close()
             return
         self._reader.feed_data(b"\r\n")  # so that a lone dot in the very first line ends the mail too
+        self._got_on(receiving=True)
         await self.push("354 End data with <CR><LF>.<CR><LF>")
         raw = await self._body()
         envelope = self.envelope
         status = "552 5.3.4 Error: too much mail data"
         if raw is not None:
             status = await self._gate.take(self.session, envelope, raw)
+        self._got_on(receiving=False)
         await self.push(self.replies(status))
         self.envelope = self._create_envelope()
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import smtplib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -257,6 +258,92 @@ async def test_too_many_connections_are_told_to_come_again():
         for each in (writer, other):
             each.close()
             await each.wait_closed()
+
+
+async def greeting(port: int, source: str) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter]:
+    """The first line that a peer with this address hears."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+    return await asyncio.wait_for(reader.readline(), 5), reader, writer
+
+
+async def shut(*writers: asyncio.StreamWriter) -> None:
+    for writer in writers:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def test_idle_peers_of_one_address_do_not_keep_others_out():
+    hub = Journal()
+    async with listening(hub, listen_settings(connections=4)) as gate:
+        held = [await greeting(gate.port, "127.0.0.2") for _ in range(6)]
+        assert [line[:3] for line, _, _ in held] == [b"220"] * 4 + [b"421"] * 2  # one relay may use all
+        others = [await greeting(gate.port, f"127.0.0.{last}") for last in (3, 4, 5)]
+        assert [line[:3] for line, _, _ in others] == [b"220"] * 3
+        assert [(await asyncio.wait_for(reader.read(), 5))[:3] for _, reader, _ in held[:3]] == [b"421"] * 3
+        full, _, writer = await greeting(gate.port, "127.0.0.6")
+        assert full.startswith(b"421")  # four addresses with one each: nobody holds more than a newcomer would
+        await shut(writer, *(each for _, _, each in (*held, *others)))
+
+
+async def test_peer_that_sends_a_mail_keeps_its_place_before_its_idle_ones():
+    hub = Journal()
+    async with listening(hub, listen_settings(connections=2)) as gate:
+        _, reader, writer = await greeting(gate.port, "127.0.0.2")
+        for piece in HELLO:
+            writer.write(piece)
+            while (await reader.readline())[3:4] == b"-":
+                pass
+        _, idle, other = await greeting(gate.port, "127.0.0.2")
+        first, _, newcomer = await greeting(gate.port, "127.0.0.3")
+        assert first.startswith(b"220")
+        assert (await idle.read()).startswith(b"421")
+        writer.write(mail(1) + b"\r\n.\r\n")
+        assert (await reader.readline()).startswith(b"250")
+        await shut(writer, other, newcomer)
+    assert len(hub.taken) == 1
+
+
+@pytest.mark.parametrize("piece", [b"", b"NOOP\r\n", b"RSET\r\n"], ids=["silent", "noop", "rset"])
+async def test_peer_that_brings_no_mail_is_sent_away(piece: bytes):
+    async with listening(Journal(), listen_settings(idle=0.3)) as gate:
+        _, reader, writer = await greeting(gate.port, "127.0.0.1")
+
+        async def chatter() -> None:
+            while True:
+                writer.write(piece)
+                await asyncio.sleep(0.05)
+
+        noise = asyncio.create_task(chatter())
+        said = await asyncio.wait_for(reader.read(), 5)
+        noise.cancel()
+        assert said.splitlines()[-1].startswith(b"421 4.4.2")
+        await shut(writer)
+
+
+async def test_peer_that_does_not_end_its_mail_is_sent_away():
+    hub = Journal()
+    async with listening(hub, listen_settings(idle=0.3)) as gate:
+        lines = await raw_talk(gate.port, *HELLO, b"Subject: x\r\n")
+        assert lines[-1].startswith(b"421 4.4.2")
+    assert hub.taken == []
+
+
+async def flood(peer: socket.socket) -> None:
+    """Until every buffer between us is full of answers, and on."""
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            peer.send(b"NOOP\r\n" * 10_000)
+        await asyncio.sleep(0.001)
+
+
+async def test_peer_that_reads_nothing_is_cut_off():
+    async with listening(Journal(), listen_settings(idle=0.3)) as gate:
+        with socket.create_connection(("127.0.0.1", gate.port)) as peer:
+            peer.setblocking(False)
+            with pytest.raises(ConnectionError):
+                await asyncio.wait_for(flood(peer), 10)
+        assert not gate.sessions
 
 
 async def test_starttls_is_offered_with_a_certificate_and_can_be_required(authority: Authority):
