@@ -44,6 +44,7 @@ _OURS = frozenset(  # they frame the request or steer the connection
     ["connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"]
 )
 _SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
+_PARTS = re.compile(r"[\s/?&=]+")
 _UNPRINTABLE = re.compile(r"[^ -~\xa1-\U0010ffff]+")
 
 log = structlog.get_logger("hub.egress")
@@ -148,7 +149,7 @@ class Client:
         sent. Without a whole answer after that: Uncertain for an effect; else Retry, or Refuse("answer_too_large").
         """
         try:
-            target = self._guard.target(call.url)
+            target = self._guard.target(_url(call))
             headers = _headers(call)
         except Refused as refused:
             why = str(refused)
@@ -245,6 +246,10 @@ async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, 
     context.trace_request_ctx.connected = True
 
 
+def _url(call: Call) -> str:
+    return call.url.reveal() if isinstance(call.url, Secret) else str(call.url)
+
+
 def _headers(call: Call) -> CIMultiDict[str]:
     if not _METHOD.fullmatch(call.method):
         raise Refused("no such method")
@@ -294,9 +299,9 @@ def _excerpt(call: Call, body: bytes) -> str:
 
 def _masked(call: Call, text: str) -> str:
     """The beginning of a far side's text, printable, without the secrets that were sent there (some echo them)."""
-    for given in call.headers.values():
+    for given in (call.url, *call.headers.values()):
         if isinstance(given, Secret):
-            for part in (given.reveal(), *given.reveal().split()):  # `Bearer x`: x alone is the secret
+            for part in (given.reveal(), *_PARTS.split(given.reveal())):  # `Bearer x`: x alone is the secret
                 if len(part) >= 4:
                     text = text.replace(part, "***")
     return _UNPRINTABLE.sub(" ", text).strip()[:EXCERPT]

@@ -19,7 +19,7 @@ A plugin raises nothing else on purpose. Whatever else escapes it is a bug: the 
 envelope or the work with the trace, and believes its own record of whether an effect went out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -71,6 +71,24 @@ class Refuse(TrunklineError):
         super().__init__(f"{code}: {why}" if why else code)
         self.code = code
         self.field = field
+
+
+CAUSES: Mapping[str, str] = {
+    "recipient_unknown": "The address, number, account or chat does not exist (any more). Ask on another channel.",
+    "recipient_blocked": "The person has blocked us or opted out. Use another channel that they chose.",
+    "must_write_first": "On this channel the person must write to us first. Use another channel, or wait.",
+    "window_closed": "The channel takes no free text so long after the person's last message. Send a template, "
+    "or use another channel.",
+    "not_allowed": "Our account may not write there: it was removed, or lacks a right. The administrator can mend it.",
+    "too_long": "The text is longer than the channel takes. Shorten it, or send it as a file.",
+    "media_unsupported": "The channel does not take this kind of file. Send another form of it, or a link.",
+    "media_too_large": "The file is larger than the channel takes. Send a smaller one, or a link.",
+    "content_refused": "The channel refuses the content. Its words stand beside this.",
+    "original_gone": "The message that this one answers or changes is not there any more.",
+    "no_way_back": "This instance can't answer here. Use another channel.",
+}
+"""Common codes of `Refuse` for deliveries, with what an agent can do. A connector takes one of these where it fits, so
+that one word means one thing on every channel; others are its own to name, in `lower_case`."""
 
 
 class Pause(_Timed):
