@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from routing.conditions import All, Node, Not, leaves
+from routing.conditions import All, Leaf, Node, Not, leaves
 from routing.conditions import Any as AnyOf
 from routing.decide import decide
 from routing.facts import Facts
@@ -141,26 +141,23 @@ class _Doubtful:
 
     def __init__(self, rules: RuleSet) -> None:
         self._rules = rules
-        self._since = [
-            (number, max((known.since for leaf in leaves(rule.when) if (known := field_of(leaf.field))), default=1))
-            for number, rule in enumerate(rules.rules)
-        ]
+        self._late = {number: late for number, rule in enumerate(rules.rules) if (late := _late(rule.when))}
         self._places = {rule.name: number for number, rule in enumerate(rules.rules)}
         """Of the rules; the default and the matrix come after all."""
-        self._newest = max((since for _, since in self._since), default=1)
+        self._asked = frozenset[Leaf]().union(*self._late.values())
 
     def rules(self, facts: Facts, decision: Decision) -> tuple[str, ...]:
         """Those that ask for what was not captured, whose other conditions leave it open, and that would matter."""
-        if facts.version >= self._newest:
-            return ()
         view, found = MessageView(self._rules.index.lexicon, facts), []
-        last = decision.rules[-1] if decision.rules else ""
-        for number, since in self._since:
+        lacking = {leaf for leaf in self._asked if not view.captured(leaf)}
+        if not lacking:
+            return ()
+        last = self._rules.rules[self._places[decision.rules[-1]]] if decision.rules else None
+        end = self._places[last.name] if last and last.stop else len(self._rules.rules)
+        for number, late in self._late.items():
             rule = self._rules.rules[number]
-            if since > facts.version and _ask(rule.when, view) is None and self._matters(number, decision):
+            if number <= end and late & lacking and _ask(rule.when, view) is None and self._matters(number, decision):
                 found.append(rule.name)
-            if rule.name == last and rule.stop:
-                break
         return tuple(found)
 
     def _matters(self, number: int, decision: Decision) -> bool:
@@ -176,6 +173,12 @@ class _Doubtful:
         )
 
 
+def _late(node: Node) -> frozenset[Leaf]:
+    """Questions that facts may be too old for, or that were not counted."""
+    known = {leaf: field_of(leaf.field) for leaf in leaves(node)}
+    return frozenset(leaf for leaf, field in known.items() if field and (field.since > 1 or field.counted))
+
+
 def _ask(node: Node, view: MessageView) -> bool | None:
     """Three-valued (Kleene): None is unknown."""
     if isinstance(node, Not):
@@ -187,4 +190,4 @@ def _ask(node: Node, view: MessageView) -> bool | None:
         if deciding in answers:
             return deciding
         return None if None in answers else not deciding
-    return node.holds(view) if view.captured(node.field) else None
+    return node.holds(view) if view.captured(node) else None

@@ -107,7 +107,7 @@ def check(node: Node, view: MessageView) -> Check:
         )
     value = view.value(node.field)
     outcome: Result = "true" if node.holds(view) else "missing" if value is None else "false"
-    if not view.captured(node.field):
+    if not view.captured(node):
         outcome = "unknown"
     operator, wanted = _asked(node)
     found = _found(node, view) if value is not None else set[str]()

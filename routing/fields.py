@@ -41,6 +41,8 @@ class Field(Struct, frozen=True):
     highest: int | None = None
     since: int = 1
     """`Facts.version` that it came with: of older facts it is not known whether they had it."""
+    counted: bool = False
+    """Counted only where a rule in force asks for it: none is then unknown, never zero and never missing."""
 
 
 _NOBODY, _STRANGER, _NO_HISTORY = Sender(), Person(), History()
@@ -144,11 +146,11 @@ FIELDS: Mapping[str, Field] = {
     "recipients": Field("names", "addresses that it was sent to", lambda f: f.recipients, since=2),
     "service": Field("name", "service that the user chose, or that the query has", lambda f: f.service, since=2),
     "history.open_queries": Field("number", "open queries of the user",
-                                  lambda f: (f.history or _NO_HISTORY).open_queries, since=2),
+                                  lambda f: (f.history or _NO_HISTORY).open_queries, since=2, counted=True),
     "history.contacts": Field("counts", "earlier messages of the user in the last `days` days",
-                              lambda f: (f.history or _NO_HISTORY).contacts, since=2),
+                              lambda f: (f.history or _NO_HISTORY).contacts, since=2, counted=True),
     "history.same_subject": Field("number", "earlier messages of the user with this subject",
-                                  lambda f: (f.history or _NO_HISTORY).same_subject, since=2),
+                                  lambda f: (f.history or _NO_HISTORY).same_subject, since=2, counted=True),
     "announced": Field("names", "services with an active announcement", lambda f: f.announced, since=2),
     "major_incidents": Field("names", "services with a major incident", lambda f: f.major_incidents, since=2),
 }  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from routing.conditions import Node
+from routing.conditions import Counts, Leaf, Node
 from routing.facts import Facts
 from routing.fields import Value, field_of
 from routing.finders import Pattern, PatternSet, Terms
@@ -65,10 +65,13 @@ class MessageView:
             values[field] = None if isinstance(value, str) and not (value and not value.isspace()) else value
         return values[field]
 
-    def captured(self, field: str) -> bool:
-        """Whether the facts are young enough to have it: what was not captured is unknown, not missing."""
-        known = field_of(field)
-        return known is None or known.since <= self._facts.version
+    def captured(self, leaf: Leaf) -> bool:
+        """Whether the facts can answer: what was not captured, or not counted as far back, is unknown, not missing."""
+        known = field_of(leaf.field)
+        if known is None or not known.counted:
+            return known is None or known.since <= self._facts.version
+        value = self.value(leaf.field)
+        return len(value) >= leaf.days if isinstance(leaf, Counts) and isinstance(value, tuple) else value is not None
 
     def names(self, field: str) -> AbstractSet[str] | None:
         """Its names, folded."""

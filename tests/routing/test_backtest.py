@@ -48,8 +48,14 @@ def test_condition_on_a_fact_that_was_not_captured_is_unknown():
 
 
 def test_captured_fact_that_is_missing_is_no_unknown():
-    report = replay(rules(VPN, rule("history.open_queries.min = 2", "busy", 'set.urgency = "critical"')))
+    report = replay(rules(VPN, rule('recipients = ["a@b.test"]', "busy", 'set.urgency = "critical"')))
     assert (report.unknown, report.never_hit) == (0, ("busy",))
+
+
+def test_what_no_rule_of_then_had_counted_is_unknown():
+    candidate = rules(VPN, rule("history.contacts = { days = 7, min = 2 }", "busy", 'set.team = "x"'))
+    few = [Facts(history=History(contacts=(1,) * days)) for days in (6, 7)]
+    assert [replay(candidate, [one]).unknown for one in (Facts(), *few)] == [1, 1, 0]
 
 
 def test_other_condition_that_fails_leaves_nothing_unknown():
