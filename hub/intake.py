@@ -94,13 +94,21 @@ class Intake:
 
     # ---- webhooks ------------------------------------------------------------------------------------
 
-    async def accept(self, instance_id: str, request: Request, peer: str) -> Reply:
+    def admit(self, instance_id: str, peer: str) -> Reply | None:
+        """Called before a body is read: the answer, if it must not be. Unknown instances are counted like any other."""
+        if self.full:
+            return _later(503, 5)
+        instance = self._instances.get(instance_id)
+        known = instance.id if instance is not None and instance.has("webhook") else ""
+        if not self._fabric.allow(f"peer:{known}:{peer}", self._limits.peer_per_minute, 60):
+            return _later(429, 60)
+        return None
+
+    async def accept(self, instance_id: str, request: Request) -> Reply:
         """Verify, journal, answer. Every error becomes the status that says what the source must do."""
         instance = self._instances.get(instance_id)
         if instance is None or not instance.has("webhook"):
             return UNAUTHENTIC
-        if not self._fabric.allow(f"peer:{instance.id}:{peer}", self._limits.peer_per_minute, 60):
-            return _later(429, 60)
         deadline = asyncio.get_running_loop().time() + DEADLINE
         try:
             async with asyncio.timeout_at(deadline):

@@ -1,67 +1,50 @@
 """/in/{instance}/{tail}: a request as the contract has it, and the connector's answer.
 
-Bytes are read under the instance's own limit and a deadline, and never unpacked: signatures are over what was sent.
-An instance that does not exist is answered by the intake exactly like a bad signature.
+Bytes are read under the instance's own limit, and never unpacked: signatures are over what was sent. An instance that
+does not exist is answered by the intake exactly like a bad signature. A person's browser (a form) gets refusals as a
+page, a program as a line of text.
 """
-
-import asyncio
 
 from aiohttp import web
 
 from hub.instances import Instance
+from hub.web.bodies import body
 from hub.web.peer import peer_of
 from hub.web.ports import Hub
-from hub.web.site import HUB
+from hub.web.site import HUB, for_people, problem_page
 from plugins import Reply, Request
 
-READ_SECONDS = 30
 KEPT_BACK = {"set-cookie", "content-security-policy", "content-length", "content-type", "connection", "date", "server"}
 """What a plugin can't set: sessions, policies and framing are the web server's."""
 
 
 async def inbound(request: web.Request) -> web.Response:
     """Every method: providers verify with GET, HEAD and OPTIONS too."""
-    response = await _answer(request)
+    try:
+        response = await _answer(request)
+    except web.HTTPException as error:
+        request.app[HUB].telemetry.answered(request.match_info["instance"], error.status)
+        raise
     request.app[HUB].telemetry.answered(request.match_info["instance"], response.status)
     return response
 
 
 async def _answer(request: web.Request) -> web.Response:
-    hub = request.app[HUB]
-    name = request.match_info["instance"]
-    if hub.intake.full:
-        return _plain(503, "later", {"Retry-After": "5"})
+    hub, name = request.app[HUB], request.match_info["instance"]
+    refused = hub.intake.admit(name, peer_of(request))
+    if refused is not None:
+        return _response(request, refused)
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        return _plain(415, "send the body without Content-Encoding", {"Accept-Encoding": "identity"})
-    try:
-        body = await _body(request, _limit(hub.instances.get(name)))
-    except TimeoutError:
-        return _closing(request, _plain(408, "too slow"))
-    if body is None:
-        return _closing(request, _plain(413, "too large"))
-    given = described(hub, request, body)
-    return _response(await hub.intake.accept(request.match_info["instance"], given, peer_of(request)))
+        text = "send the body without Content-Encoding\n"
+        return web.Response(status=415, text=text, headers={"Accept-Encoding": "identity"})
+    async with body(request, _limit(hub.instances.get(name))) as sent:
+        return _response(request, await hub.intake.accept(name, described(hub, request, sent)))
 
 
 def _limit(instance: Instance | None) -> int:
-    """Nothing of a body is read for whom nobody listens."""
+    """Nothing of a body is kept for whom nobody listens."""
     capabilities = getattr(instance.connector, "capabilities", None) if instance else None
     return capabilities.max_body if capabilities else 0
-
-
-async def _body(request: web.Request, limit: int) -> bytes | None:
-    """The body as it was sent; None if it is larger than `limit`, found out before the rest is read."""
-    if limit and (request.content_length or 0) > limit:
-        return None
-    read = bytearray()
-    async with asyncio.timeout(READ_SECONDS):
-        async for chunk in request.content.iter_any():
-            if not limit:
-                continue
-            read += chunk
-            if len(read) > limit:
-                return None
-    return bytes(read)
 
 
 def described(hub: Hub, request: web.Request, body: bytes) -> Request:
@@ -81,21 +64,21 @@ def described(hub: Hub, request: web.Request, body: bytes) -> Request:
     )
 
 
-def _response(reply: Reply) -> web.Response:
-    response = web.Response(status=reply.status, body=reply.body)
-    response.headers["Content-Type"] = reply.type
+FOR_PEOPLE = {
+    401: "This form was sent from another site, so nothing was taken. Open it here and send it again.",
+    429: "Too much comes from your address at once. Go back, wait a minute, then send it again.",
+    503: "We could not take your message just now. Go back, wait a moment, then send it again.",
+}
+"""What a refusal means to somebody who filled in a form."""
+
+
+def _response(request: web.Request, reply: Reply) -> web.Response:
+    if reply.status in FOR_PEOPLE and for_people(request):
+        response = problem_page(request, reply.status, FOR_PEOPLE[reply.status])
+    else:
+        response = web.Response(status=reply.status, body=reply.body)
+        response.headers["Content-Type"] = reply.type
     for name, value in reply.headers:
         if name.lower() not in KEPT_BACK:
             response.headers.add(name, value)
-    return response
-
-
-def _plain(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(status=status, text=text + "\n", headers=headers)
-
-
-def _closing(request: web.Request, response: web.Response) -> web.Response:
-    """The rest of the body is not waited for."""
-    response.force_close()
-    request.content.set_exception(ConnectionResetError())
     return response

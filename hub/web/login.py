@@ -1,18 +1,22 @@
 """Login, logout, and the one-time link that sets a password."""
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from context_store import agents, evidence
 from hub.web import auth
+from hub.web.bodies import body
 from hub.web.guard import AGENT, TOKEN, Route, home
 from hub.web.peer import peer_of
 from hub.web.site import HUB, problem_page, render
 
 WRONG = "Login and password don't go together."
 WAIT = "Too many tries. Wait a quarter of an hour, then try again."
+NO_FORM = "This is not a form that we can read."
+FORM_LIMIT, STRANGERS_FORM, FIELDS = 1 << 20, 16 << 10, 50
+"""Bytes of a form from an agent and from somebody who is not logged in; fields."""
 USED = "This link was used, is too old, or is not one of ours. Ask an administrator for a new one."
 
 
@@ -27,13 +31,16 @@ def _may(agent: agents.Agent) -> dict[str, bool]:
     return {role: agents.ROLES.index(agent.role) >= agents.ROLES.index(role) for role in agents.ROLES}
 
 
-async def form(request: web.Request) -> dict[str, str]:
-    """A small form's text fields. Raises HTTPBadRequest for what is no form."""
-    try:
-        posted = await request.post()
-    except (ValueError, LookupError, HttpProcessingError) as error:
-        raise web.HTTPBadRequest(text="This is not a form that we can read.") from error
-    return {name: value for name, value in posted.items() if isinstance(value, str)}
+async def form(request: web.Request, limit: int = FORM_LIMIT) -> dict[str, str]:
+    """A form's fields, as our pages send them; of a name the first. Raises HTTPBadRequest for anything else."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise web.HTTPBadRequest(text=NO_FORM)
+    async with body(request, limit) as sent:
+        try:
+            pairs = parse_qsl(sent.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=FIELDS)
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=NO_FORM) from error
+    return dict(reversed(pairs))
 
 
 async def _start(_: web.Request) -> web.StreamResponse:

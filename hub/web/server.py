@@ -4,21 +4,25 @@ from weakref import WeakSet
 
 import structlog
 from aiohttp import http_parser, web
+from aiohttp.web_protocol import RequestPayloadError
 
 from context_store import StoreAway
 from hub.web import contents, login, plugged, portal, queries, upkeep
+from hub.web.bodies import BODIES, Bodies
 from hub.web.guard import Handler, Route, mount, refuse_foreign_posts
 from hub.web.health import healthz, readyz
 from hub.web.inbound import inbound
 from hub.web.metrics import SCRAPE, Scrape, metrics
 from hub.web.ports import Hub, Operations
-from hub.web.site import HUB, OPERATIONS, add_headers, asset, problem_page
+from hub.web.protocol import Runner
+from hub.web.site import HUB, OPERATIONS, add_headers, asset, for_people, problem_page
 
 log = structlog.get_logger("trunkline.web")
 
 CONSOLE: tuple[Route, ...] = (*login.ROUTES, *queries.ROUTES, *contents.ROUTES, *upkeep.ROUTES)
 """Every console route with the role that it needs: the one place to read them."""
-FORM_LIMIT = 1 << 20
+LINGER = 5.0
+"""Seconds in which the rest of a refused body is read and thrown away: closing at once would take the answer along."""
 
 
 @web.middleware
@@ -29,14 +33,33 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        what = error.text if error.text and not error.empty_body else error.reason
-        return problem_page(request, error.status, what if error.status != 404 else "There is nothing here.")
+        return _refusal(request, error)
+    except (ConnectionError, RequestPayloadError) as error:
+        log.info("web.broken_off", path=request.path, why=type(error).__name__)
+        return web.Response(status=400)
     except StoreAway:
         log.warning("web.store_away", path=request.path)
         return problem_page(request, 503, "The store does not answer. Try again in a moment.")
     except Exception:  # the last edge
         log.exception("web.failed", path=request.path)
         return problem_page(request, 500, "Something went wrong on our side. It is in the log.")
+
+
+def _refusal(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+    """In words for a person, in a line for a program that delivers something."""
+    what = error.text if error.text and not error.empty_body else error.reason
+    response: web.StreamResponse
+    if request.path.startswith("/in/") and not for_people(request):
+        response = web.Response(status=error.status, text=f"{what}\n")
+    else:
+        what = "There is nothing here." if error.status == 404 else what
+        response = problem_page(request, error.status, what)
+    for name in {"Retry-After", "Allow"} & set(error.headers):
+        response.headers[name] = error.headers[name]
+    if not request.content.is_eof():
+        response.force_close()
+        log.info("web.refused", path=request.path, status=error.status)
+    return response
 
 
 def make_app(hub: Hub, operations: Operations) -> web.Application:
@@ -47,9 +70,9 @@ def make_app(hub: Hub, operations: Operations) -> web.Application:
     """
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise RuntimeError("aiohttp's C HTTP parser is not in use: reinstall aiohttp from its wheel")
-    app = web.Application(middlewares=[_errors, refuse_foreign_posts], client_max_size=FORM_LIMIT)
+    app = web.Application(middlewares=[_errors, refuse_foreign_posts])
     app[HUB], app[OPERATIONS] = hub, operations
-    app[SCRAPE] = Scrape(hub)
+    app[SCRAPE], app[BODIES] = Scrape(hub), Bodies(hub.config.limits)
     app.on_response_prepare.append(add_headers)
     app[plugged.SOCKETS], app[plugged.PAGES] = WeakSet(), {}
     app.on_shutdown.append(plugged.close_sockets)
@@ -71,4 +94,4 @@ def make_app(hub: Hub, operations: Operations) -> web.Application:
 
 def runner(app: web.Application) -> web.AppRunner:
     """Bodies stay packed (signatures are over bytes as sent, and nothing unpacks to gigabytes); no access log."""
-    return web.AppRunner(app, auto_decompress=False, access_log=None)
+    return Runner(app, auto_decompress=False, access_log=None, lingering_time=LINGER)

@@ -171,6 +171,11 @@ def render(request: web.Request, template: str, *, status: int = 200, **values: 
     return web.Response(text=ENVIRONMENT.get_template(template).render(values), status=status, content_type="text/html")
 
 
+def for_people(request: web.Request) -> bool:
+    """Does a browser show the answer to a person?"""
+    return "text/html" in request.headers.get("Accept", "")
+
+
 def problem_page(request: web.Request, status: int, what: str) -> web.Response:
     """An error in words, with a way on."""
     return render(request, "problem.html", status=status, what=what, inside=request.path.startswith("/console"))

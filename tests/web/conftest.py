@@ -86,10 +86,18 @@ class Intake:
 
     instances: dict[str, Instance]
     full: bool = False
-    seen: list[tuple[Request, str]] = field(default_factory=list)
+    many: bool = False
+    seen: list[Request] = field(default_factory=list)
+    peers: list[str] = field(default_factory=list)
 
-    async def accept(self, instance_id: str, request: Request, peer: str) -> Reply:
-        self.seen.append((request, peer))
+    def admit(self, instance_id: str, peer: str) -> Reply | None:
+        self.peers.append(peer)
+        if self.full or self.many:
+            return Reply(status=503 if self.full else 429, headers=(("Retry-After", "5"),))
+        return None
+
+    async def accept(self, instance_id: str, request: Request) -> Reply:
+        self.seen.append(request)
         instance = self.instances.get(instance_id)
         try:
             verified = instance.connector.verify(request) if instance else None
@@ -113,6 +121,7 @@ class Desk:
     blobs: BlobStore
     telemetry: Telemetry = field(default_factory=lambda: Telemetry(["portal", "hooks"]))
     url: str = ""
+    app: Any = None
     ids: dict[str, Any] = field(default_factory=dict)
 
     async def session(self, login: str) -> str:
@@ -141,7 +150,8 @@ async def desk(tmp_path: Path, password_hash: str) -> AsyncIterator[Desk]:
     desk.ids["receipt"] = receipt_of(desk.ids["envelope"])
     for n in (0, 1):
         await store.write(_keep, desk.ids[f"blob{n}"])
-    serving = runner(make_app(desk, desk.operations))
+    desk.app = make_app(desk, desk.operations)
+    serving = runner(desk.app)
     await serving.setup()
     site = web.TCPSite(serving, "127.0.0.1", 0)
     await site.start()

@@ -1,0 +1,121 @@
+"""Request bodies, counted before and while they are read (R10): the one way in which a body gets into memory.
+
+A body that announces its length is counted whole at once, a chunked one piece by piece; the count ends when its request
+is answered. What does not fit is refused unread: 429 where the sender's own share is used up, 503 where the hub's is.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from hub.settings import Limits
+from hub.web.peer import peer_of
+
+READ_SECONDS = 30
+SMALL = 256 << 10
+"""Bytes. The last quarter of the room is for bodies up to here, so that slow uploads keep no webhook out."""
+TIMES = 2
+"""`limits.waiting_bytes` may be read while as much again waits for the disk; one peer may use half of that."""
+AFTER = {"Retry-After": "5"}
+
+
+class Bodies:
+    """How much is being read, in bytes and bodies, of everybody and of each peer."""
+
+    def __init__(self, limits: Limits) -> None:
+        """`limits.waiting` bodies and TIMES `limits.waiting_bytes`; a peer has half of each."""
+        self._bytes, self._most = TIMES * limits.waiting_bytes, limits.waiting
+        self._held: Counter[str] = Counter()
+        self._count: Counter[str] = Counter()
+
+    @property
+    def held(self) -> tuple[int, int]:
+        """(bytes, bodies) that are being read."""
+        return self._held.total(), self._count.total()
+
+    def enter(self, peer: str) -> None:
+        """One more body. Raises HTTPTooManyRequests or HTTPServiceUnavailable."""
+        if self._count[peer] >= (self._most + 1) // 2:
+            raise _too_many()
+        if self._count.total() >= self._most:
+            raise _later()
+        self._count[peer] += 1
+
+    def grow(self, peer: str, more: int, size: int) -> None:
+        """`more` bytes of a body that is `size` so far; raises as `enter`.
+
+        The only body there is always fits: one that is larger than the whole room would be told "later" for ever.
+        """
+        total, mine = self._held.total(), self._held[peer]
+        room = self._bytes if size <= SMALL else self._bytes * 3 // 4
+        if mine + more > self._bytes // 2 and self._count[peer] > 1:
+            raise _too_many()
+        if total + more > room and self._count.total() > 1:
+            raise _later()
+        self._held[peer] += more
+
+    def leave(self, peer: str, size: int) -> None:
+        """It is answered: its `size` bytes are free again."""
+        for counter, n in ((self._held, size), (self._count, 1)):
+            counter[peer] -= n
+            if not counter[peer]:
+                del counter[peer]
+
+
+BODIES = web.AppKey("bodies", Bodies)
+
+
+@asynccontextmanager
+async def body(request: web.Request, limit: int) -> AsyncIterator[bytes]:
+    """The body as it was sent, counted until the block ends; `limit` 0: read, and nothing of it kept.
+
+    Raises HTTPRequestEntityTooLarge (found out before the rest is read), HTTPRequestTimeout, HTTPTooManyRequests and
+    HTTPServiceUnavailable.
+    """
+    bodies, peer = request.app[BODIES], peer_of(request)
+    announced = request.content_length or 0
+    if limit and announced > limit:
+        raise _too_large(limit, announced)
+    bodies.enter(peer)
+    counted = 0
+    try:
+        if limit and announced:
+            bodies.grow(peer, announced, announced)
+            counted = announced
+        read = bytearray()
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                async for chunk in request.content.iter_any():
+                    if not limit:
+                        continue
+                    if len(read) + len(chunk) > limit:
+                        raise _too_large(limit, len(read) + len(chunk))
+                    if (more := len(read) + len(chunk) - counted) > 0:
+                        bodies.grow(peer, more, counted + more)
+                        counted += more
+                    read += chunk
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text=f"The request was not there after {READ_SECONDS} seconds.") from None
+        whole = bytes(read)
+        del read
+        yield whole
+    finally:
+        bodies.leave(peer, counted)
+
+
+def _too_large(limit: int, size: int) -> web.HTTPException:
+    said = f"This is too large: at most {limit / (1 << 20):.0f} MiB are taken, attachments included."
+    return web.HTTPRequestEntityTooLarge(max_size=limit, actual_size=size, text=said)
+
+
+def _too_many() -> web.HTTPException:
+    return web.HTTPTooManyRequests(
+        text="Too much comes from your address at once. Try again in a moment.", headers=AFTER
+    )
+
+
+def _later() -> web.HTTPException:
+    return web.HTTPServiceUnavailable(text="Too much comes in just now. Try again in a moment.", headers=AFTER)

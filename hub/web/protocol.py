@@ -1,0 +1,50 @@
+"""aiohttp below the application: its answers to broken HTTP carry our headers and leave one line in the log.
+
+aiohttp answers these before any middleware or signal runs, names its own version, and logs a trace for each.
+"""
+
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from hub.web.site import HEADERS
+
+log = structlog.get_logger("trunkline.web")
+
+
+class _Protocol(web.RequestHandler):
+    __slots__ = ()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """What was wrong with the bytes goes to the log, not back."""
+        log.info("web.broken_http", peer=request.remote, status=status, why=type(exc).__name__ if exc else message)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer is under way already")
+        headers = {**HEADERS, "Server": "trunkline"}
+        response = web.Response(status=status, text="This is not a request that we can read.\n", headers=headers)
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    """As aiohttp's, with our protocol."""
+
+    def __init__(self, server: web.Server, settings: dict[str, Any]) -> None:
+        """Takes over a server that has served nobody yet."""
+        super().__init__(server.request_handler, request_factory=server.request_factory)
+        self._settings = settings
+
+    def __call__(self) -> web.RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._settings)
+
+
+class Runner(web.AppRunner):
+    """An AppRunner whose connections speak `_Protocol`."""
+
+    __slots__ = ()
+
+    async def _make_server(self) -> web.Server:
+        return _Server(await super()._make_server(), self._kwargs)
