@@ -1,10 +1,13 @@
 """Reads of what a source follows: the reference of what it sent, the lines of a thread."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from sqlalchemy import Connection, select
 
 from context_store import tables as t
 from context_store.times import from_millis
-from plugins import Line
+from plugins import Line, MediaRef
 
 PAGE = 200
 
@@ -38,13 +41,14 @@ def reference_of_envelope(conn: Connection, envelope: int) -> str:
 def lines_after(conn: Connection, thread_key: bytes, after: int) -> list[Line]:
     """A page of a thread's lines after `after`, by their number."""
     m = t.messages.c
-    rows = conn.execute(
+    rows: Sequence[Any] = conn.execute(
         select(m.thread_seq, m.id, m.key, m.direction, m.text, m.at)
         .select_from(t.messages.join(t.threads, t.threads.c.id == m.thread_id))
         .where(t.threads.c.key_hash == thread_key, m.thread_seq > after, m.standing != "internal")
         .order_by(m.thread_seq)
         .limit(PAGE)
-    )
+    ).all()
+    media = _media(conn, [row.id for row in rows])
     return [
         Line(
             seq=row.thread_seq,
@@ -53,9 +57,25 @@ def lines_after(conn: Connection, thread_key: bytes, after: int) -> list[Line]:
             side="user" if row.direction == "in" else "desk",
             text=row.text,
             at=from_millis(row.at),
+            media=media.get(row.id, ()),
         )
         for row in rows
     ]
+
+
+def _media(conn: Connection, messages: Sequence[int]) -> dict[int, tuple[MediaRef, ...]]:
+    """What these messages carry, as far as its bytes are here."""
+    a = t.attachments.c
+    wanted = (
+        select(a.message_id, a.sha256, a.name, a.type, a.size)
+        .where(a.message_id.in_(messages), a.sha256.is_not(None))
+        .order_by(a.message_id, a.n)
+    )
+    found: dict[int, tuple[MediaRef, ...]] = {}
+    for row in conn.execute(wanted) if messages else ():
+        ref = MediaRef(sha256=row.sha256.hex(), name=row.name, type=row.type, size=row.size)
+        found[row.message_id] = (*found.get(row.message_id, ()), ref)
+    return found
 
 
 def continues(conn: Connection, token_hash: bytes, now: int) -> bool:

@@ -20,6 +20,7 @@ from context_store.pending import tallies_by_instance
 from context_store.secrets import Vault
 from hub import operations
 from hub.clock import SystemClock
+from hub.communicate.fallback import Fallback
 from hub.config import Config, builtin_modules, listen_address, read_document
 from hub.effects import Effects
 from hub.egress import Client
@@ -164,7 +165,8 @@ class Hub:
         heads = self.config.data / "audit-heads.jsonl"
         self.sealer = Sealer(self.store, self.fabric, self.plugins, heads, self.clock)
         self.indexer = Indexer(self.store, self.fabric, self.clock)
-        self.housekeeping = Housekeeping(self.store, self.blobs, self.clock)
+        fallback = Fallback(self.store, self.fabric, self.instances, self.directory, self.keys, self.config)
+        self.housekeeping = Housekeeping(self.store, self.blobs, fallback, self.clock)
         self.supervisor = Supervisor(self.store, self.instances, self.ports, self.clock)
         self.watchdog = Watchdog(self.instances, self.telemetry)
 

@@ -8,7 +8,9 @@ from sqlalchemy.exc import OperationalError
 from context_store import CommitUnknown, Store, StoreAway
 from context_store.blobs import BlobStore
 from context_store.housekeeping import keep_house
+from context_store.record import Stale
 from context_store.times import to_millis
+from hub.communicate.fallback import Fallback
 from plugins import Clock
 
 log = structlog.get_logger("trunkline.housekeeping")
@@ -23,6 +25,7 @@ class Housekeeping:
 
     store: Store
     blobs: BlobStore
+    fallback: Fallback
     clock: Clock
 
     async def run(self) -> None:
@@ -36,7 +39,8 @@ class Housekeeping:
                 expired = await self.store.write(keep_house, to_millis(now))
                 if expired:
                     log.warning("items.waited_in_vain", items=expired)
+                await self.fallback.due()
                 if rounds % SWEEP_EVERY == 0:
                     await self.store.read(self.blobs.sweep, now.timestamp())
-            except (StoreAway, CommitUnknown, OperationalError) as error:
+            except (StoreAway, CommitUnknown, OperationalError, Stale) as error:
                 log.warning("housekeeping.later", why=str(error))

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from context_store.crashpoints import protected
+from context_store.fallbacks import FIELD
 from context_store.ids import EPOCH_MS
 from context_store.lookups import KnownIdentity, KnownMessage, Wanted
 from context_store.text import canonical, hash_key, lane_of
@@ -106,6 +107,14 @@ def _want_key(want: Wanted, key: str, instance: str, keys: Keys) -> None:
         want.keys.add(message_hash(instance, key))
     else:
         want.own_messages.add(own)
+
+
+def kept_fields(item: Message) -> str:
+    """As stored; the address that the sender left stands among them, where agents see it."""
+    fields = dict(item.fields)
+    if item.fallback is not None:
+        fields[FIELD] = f"{item.fallback.scheme}:{item.fallback.value}"
+    return canonical(as_json(fields))
 
 
 class Judge:
@@ -219,7 +228,7 @@ class Judge:
             assurance=item.sender.assurance, standing=place.standing, subject=canonical(item.subject, 2000),
             text=canonical(item.text), folds=as_json(item.folds), html=canonical(item.html),
             language=canonical(item.language, 35), recipients=names(item.recipients),
-            fields=canonical(as_json(item.fields)), replies_to=canonical(as_json(item.replies_to[:50])),
+            fields=kept_fields(item), replies_to=canonical(as_json(item.replies_to[:50])),
         )  # fmt: skip
         for n, media in enumerate(item.media[:MAX_MEDIA]):
             self._attach(message, n, media, instance)

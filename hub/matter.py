@@ -49,7 +49,7 @@ def find_matter(
         root = draft.root(named)
         if _over(draft, root):
             continue
-        return Place(_conversation(draft, root, named, sender, channel, instance, via, evidence), False, standing)
+        return Place(own_conversation(draft, root, named, sender, channel, instance, via, evidence), False, standing)
     return _new(draft, message, sender, channel, instance, keys, standing)
 
 
@@ -59,7 +59,8 @@ def _by_token(
 ) -> Place | None:  # fmt: skip
     held = draft.known.tokens.get(hash_key("continue", token))
     if held is not None and (named := draft.known.queries.get(held.query_id)) and not _over(draft, named):
-        query = _conversation(draft, draft.root(named), named, sender, channel, instance, "token", {"kind": held.kind})
+        evidence = {"kind": held.kind}
+        query = own_conversation(draft, draft.root(named), named, sender, channel, instance, "token", evidence)
         return Place(query, False, standing)
     named = _proved(draft, token, keys)
     if named is None or _over(draft, named):
@@ -69,7 +70,7 @@ def _by_token(
     owner = draft.known.by_id[named.identity_id]
     if owner.user_id == sender.user_id and message.sender.assurance >= 1:
         evidence = {"kind": "reply", "user": str(owner.user_id)}
-        query = _conversation(draft, draft.root(named), named, sender, channel, instance, "user", evidence)
+        query = own_conversation(draft, draft.root(named), named, sender, channel, instance, "user", evidence)
         return Place(query, False)
     return Place(named, False, "third_party")
 
@@ -109,7 +110,7 @@ def _named(draft: Draft, key: str, instance: str, keys: Keys) -> list[KnownMessa
     return draft.known.messages.get(message_hash(instance, key), [])
 
 
-def _conversation(
+def own_conversation(
     draft: Draft, root: KnownQuery, named: KnownQuery, sender: KnownIdentity, channel: str, instance: str, via: str,
     evidence: dict[str, Any],
 ) -> KnownQuery:  # fmt: skip

@@ -19,9 +19,11 @@ from context_store.references import canonical_reference
 from context_store.text import canonical
 from context_store.times import to_millis
 from hub.communicate.compose import Answer, Answered, compose
+from hub.communicate.fallback import watch
 from hub.communicate.route import Route, route
 from hub.draft import Draft, as_json
 from hub.intake import intake_topic
+from hub.lines import topics_of
 from hub.reprocess import reprocess as reprocess_all
 from plugins import Identity
 
@@ -50,9 +52,11 @@ async def reply(
         matter = await _matter(hub, query)
         message, where = await _answered(hub, matter, to_message)
         try:
-            number = await hub.store.write(_reply, hub, matter, message, where, actor, canonical(text))
+            number, topics = await hub.store.write(_reply, hub, matter, message, where, actor, canonical(text))
         except Stale:
             continue
+        for topic in topics:
+            hub.fabric.tell(topic)
         hub.fabric.wake("outbox")
         hub.fabric.wake("events")
         return {"message": str(number), "to": f"{where.to.scheme}:{where.to.value}", "through": where.instance}
@@ -61,7 +65,7 @@ async def reply(
 
 def _reply(
     conn: Connection, hub: "Hub", matter: Matter, message: Answerable, where: Route, actor: str, text: str
-) -> int:
+) -> tuple[int, list[str]]:
     draft = _draft(conn, hub, matter)
     conversation = draft.known.queries[message.query_id]
     own = where.instance == message.instance
@@ -79,7 +83,16 @@ def _reply(
     draft.touch_query(root, state="open" if root.state == "new" else None)
     record(conn, draft.batch, add_events)
     answering.answered(conn, root.id, draft.now)
-    return number
+    watch(conn, hub, number, where.instance)
+    return number, list(topics_of(draft))
+
+
+async def typing(hub: "Hub", actor: str, reference: str, to_message: int | None = None) -> None:  # noqa: ARG001  # as above
+    """The agent is writing: shown for a moment where the channel can; nothing is kept."""
+    matter = await _matter(hub, reference)
+    message, where = await _answered(hub, matter, to_message)
+    if message.thread and where.instance == message.instance:
+        hub.ports[where.instance].signal(message.thread, "desk-typing")
 
 
 async def note(hub: "Hub", actor: str, reference: str, text: str) -> dict[str, str]:

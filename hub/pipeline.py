@@ -33,6 +33,7 @@ from hub.instances import Instance
 from hub.intake import Intake, intake_topic
 from hub.items import Judge, wanted
 from hub.keys import Keys
+from hub.lines import topics_of
 from hub.recognise import Directory
 from hub.telemetry import Telemetry
 from hub.workers import Parsed, Parsers
@@ -123,7 +124,8 @@ class Pipeline:
     async def _judge_and_write(self, parsed: Sequence[Parsed]) -> Batch:
         rules = self.rules()  # one version judges the whole batch (R14)
         for _ in range(STALE_TRIES):
-            batch = await self.store.read(self._judge, parsed, rules)
+            draft = await self.store.read(self._judge, parsed, rules)
+            batch = draft.batch
             await self._keep_large(batch)
             crashpoint("record.begin")
             began = time.perf_counter()
@@ -134,17 +136,19 @@ class Pipeline:
                 continue
             self.telemetry.recorded(len(parsed), time.perf_counter() - began)
             crashpoint("record.committed")
+            for topic in topics_of(draft):
+                self.fabric.tell(topic)
             return batch
         raise Stale(f"other nodes were faster {STALE_TRIES} times")
 
-    def _judge(self, conn: Connection, parsed: Sequence[Parsed], rules: RuleSet) -> Batch:
+    def _judge(self, conn: Connection, parsed: Sequence[Parsed], rules: RuleSet) -> Draft:
         """Look up, then go through the items in intake order (in a store thread, off the event loop)."""
         now = self.clock.now()
         known = gather(conn, wanted(parsed, self.keys, self.config.threading, to_millis(now)), to_millis(now))
         judge = Judge(Draft(self.store, known, now), rules, self.instances, self.directory, self.keys, self.config)
         for one in parsed:
             judge.envelope(one)
-        return judge.draft.batch
+        return judge.draft
 
     # ---- around the path -------------------------------------------------------------------------------
 

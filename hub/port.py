@@ -1,13 +1,14 @@
 """What a running connector holds of the hub: the contract's `HubPort`, one for each instance."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import random
+from collections.abc import AsyncGenerator, Sequence
 
 from context_store import Store
 from context_store.blobs import BlobStore
 from context_store.crashpoints import crashpoint
 from context_store.cursors import read_cursor
-from context_store.followed import continues, lines_after, reference_for
+from context_store.followed import PAGE, continues, lines_after, reference_for
 from context_store.references import receipt_of
 from context_store.secrets import Vault
 from context_store.text import hash_key
@@ -18,11 +19,12 @@ from hub.egress import Client
 from hub.fabric.local import LocalFabric
 from hub.instances import Instance
 from hub.intake import Intake
-from plugins import Clock, Envelope, Line, Received
+from hub.lines import thread_topic
+from plugins import Clock, Envelope, Line, Received, Signal
 
 EARLY_MS = 60_000
-POLL = 5.0
-"""Seconds after which a feed looks again even without a wake-up (R12)."""
+POLL = 60.0
+"""Seconds after which a feed looks again even if it was told nothing (R12); ten thousand of them share one store."""
 
 
 class Port(HubEgress):
@@ -81,18 +83,25 @@ class Port(HubEgress):
             return False
         return await self._store.read(continues, hash_key("continue", token), to_millis(self.clock.now()))
 
-    async def feed(self, thread: str, after: int) -> AsyncIterator[Line]:
+    async def feed(self, thread: str, after: int) -> AsyncGenerator[Line | Signal, None]:
         """As the protocol says."""
         key = thread_hash(self._instance, thread)
-        while True:
-            for line in await self._store.read(lines_after, key, after):
-                after = line.seq
-                yield line
-            await self._fabric.wait(f"thread:{key.hex()}", POLL)
+        with self._fabric.following(thread_topic(key)) as following:  # before the first look: nothing falls between
+            while True:
+                lines = await self._store.read(lines_after, key, after)
+                for line in lines:
+                    after = line.seq
+                    yield line
+                while len(lines) < PAGE:
+                    news = await following.news(POLL * random.uniform(0.5, 1))  # noqa: S311  # spreads the looks
+                    for what in filter(None, news):
+                        yield Signal(what=what)
+                    if not news or "" in news:
+                        break
 
     def signal(self, thread: str, what: str) -> None:
         """As the protocol says."""
-        self._fabric.wake(f"signal:{self._instance}:{thread}:{what}")
+        self._fabric.tell(thread_topic(thread_hash(self._instance, thread)), what)
 
     # ---- for plugins ---------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from context_store.audit import NewEvent, add_events
 from context_store.text import canonical
 from context_store.times import to_millis
 from hub.draft import as_json
-from hub.items import MAX_MEDIA, item_hash
+from hub.items import MAX_MEDIA, item_hash, kept_fields
 from hub.workers import Parsed
 from plugins import Media, Message
 
@@ -86,7 +86,7 @@ def _row(number: int, item: Message) -> tuple[object, ...]:
         canonical(item.html),
         item.language[:35],
         item.automatic,
-        canonical(as_json(item.fields)),
+        kept_fields(item),
     )
 
 

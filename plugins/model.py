@@ -212,6 +212,9 @@ class Message(Struct, frozen=True, kw_only=True, tag="message"):
     media: Sequence[Media] = ()
     reply_via: bytes = b""
     """The connector's own bytes, kept on the thread, latest wins, given back in `Outgoing`."""
+    fallback: Identity | None = None
+    """Where an answer goes that could not be brought here (`Capabilities.fallback_after`): an address that a chat's
+    visitor left. Followed only if the sender is at A1."""
     reply_to: Identity | None = None
     """Where the sender asks answers to go, if elsewhere; shown to agents, never followed at A0."""
 
@@ -411,6 +414,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """Bytes of one incoming request or message: more is refused before it is read (413)."""
     verbs: frozenset[str] = frozenset()
     """Targets: open say note change attach · channels: edit typing receipts."""
+    fallback_after: float = 0.0
+    """Seconds after which an answer without a `delivered` receipt goes to the sender's `Message.fallback`; 0: never."""
     rates: Sequence[tuple[Literal["instance", "lane"], int, float]] = ()
     """(scope, n, seconds): at most n sends in so many seconds."""
 
@@ -434,6 +439,13 @@ class Line(Struct, frozen=True, kw_only=True):
     side: Literal["user", "desk"]
     text: str
     at: Instant
+    media: Sequence[MediaRef] = ()
+
+
+class Signal(Struct, frozen=True, kw_only=True):
+    """Something in a thread that passes (an agent types): told to whoever follows it now, never stored."""
+
+    what: str
 
 
 class Page(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ Members stand in this order in every file: contract, kind, settings_type, capabi
 verify, respond, run, parse, plan, perform, find, fetch, check.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -29,6 +29,7 @@ from plugins.model import (
     Received,
     Reply,
     Request,
+    Signal,
     Step,
     TicketWork,
 )
@@ -116,11 +117,11 @@ class HubPort(Egress, Desk, Protocol):
     def alive(self) -> None:
         """The source answered, even if it had nothing: health comes from this."""
 
-    def feed(self, thread: str, after: int) -> AsyncIterator[Line]:
-        """Recorded lines of a thread after `after`, then live ones, on whatever node they were recorded."""
+    def feed(self, thread: str, after: int) -> AsyncGenerator[Line | Signal, None]:
+        """Recorded lines of a thread after `after`, then live ones and signals, of all nodes. Endless: close it."""
 
     def signal(self, thread: str, what: str) -> None:
-        """Ephemeral (typing): never stored."""
+        """Ephemeral (`typing`): to all that follow the thread now, the caller too; never stored."""
 
 
 class SocketLink(Protocol):

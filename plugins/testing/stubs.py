@@ -1,10 +1,10 @@
 """What the hub gives to a plugin, for tests: a clock that is turned by hand, and ports that record what was asked."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from plugins.model import Answer, Call, Done, Envelope, Line, Received
+from plugins.model import Answer, Call, Done, Envelope, Line, Received, Signal
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -120,7 +120,7 @@ class StubHub(StubEgress):
     def alive(self) -> None:
         self.seen += 1
 
-    async def feed(self, thread: str, after: int) -> AsyncIterator[Line]:
+    async def feed(self, thread: str, after: int) -> AsyncGenerator[Line | Signal, None]:
         for line in self.lines.get(thread, []):
             if line.seq > after:
                 yield line
