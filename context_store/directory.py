@@ -6,8 +6,9 @@ from msgspec import Struct
 from sqlalchemy import Connection, func, or_, select
 
 from context_store import tables as t
-from context_store.text import hash_key
+from context_store.text import canonical, hash_key
 from context_store.views import ACTIVE, PAGE
+from plugins import Identity, canonical_address
 
 
 class UserRow(Struct, frozen=True, kw_only=True):
@@ -24,10 +25,13 @@ class UserRow(Struct, frozen=True, kw_only=True):
 
 
 def find_user(conn: Connection, scheme: str, value: str) -> int | None:
-    """Whose identity this is, in its canonical form (lower-case mail address, E.164 number)."""
+    """Whose identity this is, however a mail address is spelled."""
     i = t.identities.c
-    wanted = {hash_key(scheme, form) for form in (value, value.lower())}
-    return conn.execute(select(i.user_id).where(i.value_hash.in_(wanted)).order_by(i.id)).scalar()
+    return conn.execute(select(i.user_id).where(i.value_hash == _hash(scheme, value))).scalar()
+
+
+def _hash(scheme: str, value: str) -> bytes:
+    return hash_key(scheme, canonical(canonical_address(Identity(scheme=scheme, value=value)), 1024))
 
 
 def list_users(conn: Connection, text: str = "", limit: int = PAGE) -> tuple[UserRow, ...]:
@@ -42,7 +46,8 @@ def list_users(conn: Connection, text: str = "", limit: int = PAGE) -> tuple[Use
     if text:
         like = text.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
         named = select(i.user_id).where(func.lower(i.value).like(like, escape="!"))
-        statement = statement.where(or_(func.lower(u.name).like(like, escape="!"), u.id.in_(named)))
+        spelled = select(i.user_id).where(i.value_hash == _hash("email", text))
+        statement = statement.where(or_(func.lower(u.name).like(like, escape="!"), u.id.in_(named), u.id.in_(spelled)))
     rows = conn.execute(statement.order_by(u.id.desc()).limit(limit)).all()
     ids = [row.id for row in rows]
     identities, names = _identities(conn, ids)

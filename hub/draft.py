@@ -24,7 +24,7 @@ from context_store.record import Batch
 from context_store.references import reference_of
 from context_store.text import canonical, hash_key
 from context_store.times import to_millis
-from plugins import Claim, Identity
+from plugins import Claim, Identity, canonical_address, spelled_address
 
 
 def as_json(value: Any) -> str:
@@ -33,10 +33,8 @@ def as_json(value: Any) -> str:
 
 
 def address(identity: Identity) -> str:
-    """The value in canonical form: a mail domain's case means nothing, a local part's may (RFC 5321 §2.4)."""
-    local, at, domain = identity.value.rpartition("@")
-    value = f"{local}@{domain.lower()}" if identity.scheme == "email" and at else identity.value
-    return canonical(value.strip(), 1024)
+    """The value by which the identity is known: one for all spellings of a mail address."""
+    return canonical(canonical_address(identity), 1024)
 
 
 def identity_hash(identity: Identity) -> bytes:
@@ -96,7 +94,7 @@ class Draft:
 
     def _new_identity(self, key: bytes, claim: Claim, organisation: tuple[int, str] | None) -> KnownIdentity:
         user = KnownUser(self.ids.next(), canonical(claim.name), organisation[1] if organisation else "")
-        value = address(claim.identity)
+        value = canonical(spelled_address(claim.identity), 1024)
         found = KnownIdentity(self.ids.next(), user.id, claim.identity.scheme, value, claim.assurance)
         self.batch.insert(
             "users", id=user.id, name=user.name, organisation_id=organisation and organisation[0], created_at=self.now

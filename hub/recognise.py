@@ -10,7 +10,7 @@ from typing import Any
 
 from context_store.lookups import KnownIdentity
 from hub.draft import Draft, as_json, identity_hash
-from plugins import Claim, Message
+from plugins import Claim, Message, canonical_address, canonical_domain
 
 MOST_CLAIMS = 20
 """Further identities of one message that are looked at."""
@@ -21,9 +21,13 @@ class Directory:
 
     def __init__(self, organisations: Mapping[str, tuple[int, Sequence[str], Sequence[str]]]) -> None:
         """`organisations`: slug → (id, domains, trusted issuers)."""
-        self._of = {d.lower(): (number, slug) for slug, (number, domains, _) in organisations.items() for d in domains}
+        self._of = {
+            canonical_domain(domain): (number, slug)
+            for slug, (number, domains, _) in organisations.items()
+            for domain in domains
+        }
         self._trusted = {
-            (issuer, domain.lower())
+            (issuer, canonical_domain(domain))
             for _, domains, issuers in organisations.values()
             for issuer in issuers
             for domain in domains
@@ -39,16 +43,17 @@ class Directory:
 
 
 def _domain(claim: Claim) -> str:
-    return claim.identity.value.rpartition("@")[2].lower()
+    return canonical_address(claim.identity).rpartition("@")[2]
 
 
 def recognise(draft: Draft, message: Message, directory: Directory) -> KnownIdentity:
     """The sender's identity; further claims are linked, suggested, or left alone."""
     sender = draft.identity(message.sender, directory.organisation(message.sender))
     for claim in message.claims[:MOST_CLAIMS]:
-        if claim.identity == message.sender.identity:
+        key = identity_hash(claim.identity)
+        if key == identity_hash(message.sender.identity):
             continue
-        known = draft.known.identities.get(identity_hash(claim.identity))
+        known = draft.known.identities.get(key)
         if known is not None and known.user_id == sender.user_id:
             continue
         if message.sender.assurance >= 1 and directory.vouched(claim):

@@ -18,6 +18,7 @@ from plugins.errors import (
 from plugins.hookspecs import hookimpl
 from plugins.model import (
     CONTRACT_VERSION,
+    MOST_TEXT,
     Answer,
     Assurance,
     Call,
@@ -80,9 +81,11 @@ from plugins.protocols import (
     Webhook,
 )
 from plugins.signatures import check_age, hmac_sign, hmac_verify, standard_key, standard_sign, standard_verify
+from plugins.text import canonical_address, canonical_domain, canonical_email, one_line, spelled_address
 
 __all__ = [
     "CONTRACT_VERSION",
+    "MOST_TEXT",
     "Answer",
     "Answering",
     "Assurance",
@@ -154,10 +157,15 @@ __all__ = [
     "Uncertain",
     "Webhook",
     "WrongTime",
+    "canonical_address",
+    "canonical_domain",
+    "canonical_email",
     "check_age",
     "hmac_sign",
     "hmac_verify",
     "hookimpl",
+    "one_line",
+    "spelled_address",
     "standard_key",
     "standard_sign",
     "standard_verify",

@@ -16,6 +16,10 @@ from msgspec import Meta, Struct
 CONTRACT_VERSION = 1
 """What a plugin class names in `contract`. It rises when an existing plugin would have to change."""
 
+MOST_TEXT = 1 << 18
+"""Characters of a message's text that the hub shows, judges and passes on; of a longer one this much, and the whole as
+an attachment. A long book has twice as many."""
+
 Instant = Annotated[datetime, Meta(tz=True)]
 """A moment with its zone; naive times are refused."""
 
@@ -216,7 +220,7 @@ class Message(Struct, frozen=True, kw_only=True, tag="message"):
     """Where an answer goes that could not be brought here (`Capabilities.fallback_after`): an address that a chat's
     visitor left. Followed only if the sender is at A1."""
     reply_to: Identity | None = None
-    """Where the sender asks answers to go, if elsewhere; shown to agents, never followed at A0."""
+    """Where the sender asks answers to go, if elsewhere: shown to agents as the field `reply-to`, never followed."""
 
 
 class Edited(Struct, frozen=True, kw_only=True, tag="edited"):

@@ -6,19 +6,20 @@ the delivery's key, so that a double click is one message), `name`, `email`, `su
 kept as they are, for rules.
 
 Nothing that a person sent is lost for a mistake in it: without a usable address the message hangs on an identity of
-this submission alone; a filled `website` marks the message as automatic, so that it is recorded but never answered.
-A form without any content is skipped with that reason; its bytes stay.
+this submission alone; a filled `website` marks the message as automatic, so that it is recorded but never answered; of a
+form that breaks off, what came is the message, and its field `limits` says so. A form without any content is skipped
+with that reason; its bytes stay. What is no form at all (no browser sends it) is refused with a page that says so, and
+nothing is kept: a stranger's garbage is not put before a person.
 """
 
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 from typing import ClassVar, NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from msgspec import Struct
-from multipart import MultipartParser, parse_options_header
+from multipart import MultipartSegment, PushMultipartParser, parse_options_header
 
 from plugins import (
     Capabilities,
@@ -37,14 +38,21 @@ from plugins import (
     Request,
     Skipped,
     hookimpl,
+    one_line,
 )
 
 _LIMIT = 25 << 20  # bytes of a whole submission, attachments included
 _TEXT_LIMIT = 256 << 10  # bytes of an urlencoded form, which has no files: decoding one of 25 MB takes half a minute
 _PARTS = 100
+_WINDOW = 64 << 10  # bytes in which a form must show that it is one, and its submission id
 _SUBMISSION = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _SUBMISSION_PAIR = re.compile(rb"(?:^|&)submission=([A-Za-z0-9_-]{16,64})(?:&|$)")
 _ADDRESS = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}")
+_LINE = 1000  # characters of a subject or name
+_PAGE = (
+    b'<!doctype html><html lang="en"><meta charset="utf-8"><title>Not sent</title>'
+    b"<h1>Your message was not sent</h1><p>Nothing was kept: {}. Please go back and send it again.</p></html>\n"
+)
 _TRAP = "website"
 _OWN = frozenset({"submission", "name", "email", "subject", "message", _TRAP})
 
@@ -56,6 +64,8 @@ class PortalSettings(Struct, frozen=True, kw_only=True):
 class _Form(NamedTuple):
     fields: dict[str, str]
     files: tuple[Media, ...]
+    broken: str = ""
+    """Why it could not be read to its end."""
 
 
 class PortalConnector:
@@ -79,6 +89,8 @@ class PortalConnector:
         _same_site(request)
         # a header may hold bytes that are no text; facts must be
         content_type = request.header("content-type")[:1000].encode("utf-8", "replace").decode()
+        if wrong := _wrong(request.body, content_type):
+            return Reply(status=400, type="text/html; charset=utf-8", body=_PAGE.replace(b"{}", wrong.encode()))
         digest = _digest(request.body, content_type)
         key = _submission(request.body, content_type) or digest.hex()
         facts = {"type": content_type, "id": key}
@@ -90,13 +102,13 @@ class PortalConnector:
 
     def parse(self, envelope: Envelope) -> Iterator[Item]:
         """One message."""
-        try:
-            form = _read(envelope.raw, envelope.facts.get("type", ""))
-        except ValueError as error:  # multipart's errors are ValueErrors, as are those of decoding
-            yield Skipped(reason=f"not a form: {str(error)[:500]}", park=True)
+        content_type = envelope.facts.get("type", "")
+        if wrong := _wrong(envelope.raw, content_type):
+            yield Skipped(reason=f"not a form: {wrong}", park=True)
             return
+        form = _read(envelope.raw, content_type)
         fields, key = form.fields, envelope.facts.get("id") or envelope.key
-        text, subject = fields.get("message", ""), " ".join(fields.get("subject", "").split())
+        text, subject = fields.get("message", ""), one_line(fields.get("subject", ""))
         if not (text or subject or form.files):
             yield Skipped(reason="the form was sent without a message, subject or file")
             return
@@ -108,21 +120,26 @@ class PortalConnector:
             subject=subject,
             kind="form",
             automatic="bulk" if fields.get(_TRAP) else "",
-            fields={name: value for name, value in fields.items() if value and self._kept(name, value)},
+            fields=self._others(form),
             media=form.files,
         )
 
+    def _others(self, form: _Form) -> dict[str, str]:
+        """All that has no place of its own in the message: an address or a subject that is none stays readable here."""
+        kept = {name: value for name, value in form.fields.items() if value and self._kept(name, value)}
+        return kept | ({"limits": f"form broken off: {form.broken}"} if form.broken else {})
+
     def _kept(self, name: str, value: str) -> bool:
-        """All that has no place of its own in the message: an address that is none stays readable here."""
-        return name not in _OWN or name == _TRAP or (name == "email" and not _ADDRESS.fullmatch(value))
+        if name == "email":
+            return not _ADDRESS.fullmatch(value)
+        return name not in _OWN or name == _TRAP or (name in ("subject", "name") and len(value) > _LINE)
 
     def _sender(self, fields: dict[str, str], key: str) -> Claim:
         """Who fills in a form can claim any address: A0."""
-        name, address = " ".join(fields.get("name", "").split())[:1024], fields.get("email", "")
+        name, address = one_line(fields.get("name", "")), fields.get("email", "")
         if not _ADDRESS.fullmatch(address):
             return Claim(identity=Identity(scheme="portal", value=f"{self._instance}:{key}"[:1024]), name=name)
-        local, _, domain = address.rpartition("@")
-        return Claim(identity=Identity(scheme="email", value=f"{local}@{domain.lower()}"), name=name)
+        return Claim(identity=Identity(scheme="email", value=address), name=name)
 
 
 def _same_site(request: Request) -> None:
@@ -148,49 +165,72 @@ def _digest(raw: bytes, content_type: str) -> bytes:
     return hashlib.sha256(raw.replace(boundary, b"") if len(boundary) > 15 else raw).digest()
 
 
+def _wrong(raw: bytes, content_type: str) -> str:
+    """Why this can't be a form, in words for whoever sent it; "" if it may be one. Cheap: the beginning tells."""
+    boundary = _boundary(content_type)
+    if boundary:
+        return "" if _opens(raw[:_WINDOW], boundary) else "the form that was sent could not be read"
+    if content_type.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        return "what was sent is not a form"
+    if len(raw) > _TEXT_LIMIT:
+        return f"a form of this kind may hold {_TEXT_LIMIT >> 10} KiB; long texts and files go as multipart/form-data"
+    return "" if raw.count(b"&") < _PARTS else f"a form may have {_PARTS} fields"
+
+
+def _opens(raw: bytes, boundary: str) -> bool:
+    try:
+        return any(isinstance(event, MultipartSegment) for event in _events(raw, boundary))
+    except ValueError:  # multipart's errors are
+        return False
+
+
+def _events(raw: bytes, boundary: str) -> Iterator[MultipartSegment | bytes | bytearray | None]:
+    """The parts of a multipart body, each with its pieces. Raises ValueError where it is at fault or not whole."""
+    with PushMultipartParser(boundary, max_segment_count=_PARTS) as parser:
+        for at in range(0, len(raw), _WINDOW):
+            yield from parser.parse(raw[at : at + _WINDOW])
+
+
 def _submission(raw: bytes, content_type: str) -> str:
-    """The hidden id, "" if absent. It stands first in the form, so 64 KiB are enough to find it."""
+    """The hidden id, "" if absent. It stands first in the form, so its beginning is enough to find it."""
     boundary = _boundary(content_type)
     if not boundary:
-        found = _SUBMISSION_PAIR.search(raw[: 1 << 16])
+        found = _SUBMISSION_PAIR.search(raw[:_WINDOW])
         return found[1].decode() if found else ""
-    try:
-        for part in MultipartParser(BytesIO(raw[: 1 << 16]), boundary, part_limit=_PARTS):
-            if part.name == "submission":
-                value = part.raw.decode()
-                return value if _SUBMISSION.fullmatch(value) else ""
-    except ValueError:
-        pass  # cut off or broken before it: parse tells the reason
-    return ""
+    value = _read_multipart(raw[:_WINDOW], boundary).fields.get("submission", "")
+    return value if _SUBMISSION.fullmatch(value) else ""
 
 
 def _read(raw: bytes, content_type: str) -> _Form:
-    """Fields by name (the first of a name counts) and files.
-
-    Raises:
-        ValueError: this is no form, or one beyond the limits.
-    """
+    """Fields by name (the first of a name counts) and files."""
     boundary = _boundary(content_type)
     if boundary:
         return _read_multipart(raw, boundary)
-    if content_type.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
-        raise ValueError("its content type is neither multipart/form-data nor urlencoded")
-    if len(raw) > _TEXT_LIMIT:
-        raise ValueError(f"an urlencoded form holds {_TEXT_LIMIT} bytes, this one {len(raw)}")
-    pairs = parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_PARTS)
+    pairs = parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True)
     return _Form({name: _text(value) for name, value in reversed(pairs)}, ())
 
 
 def _read_multipart(raw: bytes, boundary: str) -> _Form:
+    """Whatever can be read: a part that breaks off counts as far as it came."""
+    parts: list[tuple[MultipartSegment, list[bytes | bytearray]]] = []
+    broken = ""
+    try:
+        for event in _events(raw, boundary):
+            if isinstance(event, MultipartSegment):
+                parts.append((event, []))
+            elif event:
+                parts[-1][1].append(event)
+    except ValueError as error:
+        broken = str(error)[:500]
     fields: dict[str, str] = {}
     files: list[Media] = []
-    # spooling to disk is kept out of a pure parse: the body is in memory already
-    for part in MultipartParser(BytesIO(raw), boundary, part_limit=_PARTS, spool_limit=_LIMIT, memory_limit=_LIMIT):
+    for part, pieces in parts:
+        data = b"".join(pieces)
         if part.filename is None:
-            fields.setdefault(part.name, _text(part.raw.decode("utf-8", "replace")))
-        elif part.raw or part.filename:  # an empty file input is sent too, without a name
-            files.append(Media(name=part.filename[:1024], type=(part.content_type or "")[:1024], data=part.raw))
-    return _Form(fields, tuple(files))
+            fields.setdefault(part.name, _text(data.decode("utf-8", "replace")))
+        elif data or part.filename:  # an empty file input is sent too, without a name
+            files.append(Media(name=one_line(part.filename), type=one_line(part.content_type or ""), data=data))
+    return _Form(fields, tuple(files), broken)
 
 
 def _text(value: str) -> str:

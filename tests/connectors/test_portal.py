@@ -76,7 +76,7 @@ def parse(portal, request):
 def test_form_becomes_a_message_of_a_claimed_sender(portal):
     [message] = parse(portal, multipart({**ANN, "category": "network"}, [("a.png", "image/png", b"\x89\0\r\n")]))
     assert isinstance(message, Message)
-    assert (message.sender.identity, message.sender.assurance) == (Identity(scheme="email", value="Ann@acme.test"), 0)
+    assert (message.sender.identity, message.sender.assurance) == (Identity(scheme="email", value="Ann@ACME.test"), 0)
     assert (message.sender.name, message.subject, message.text) == ("Ann", "VPN", "down\nsince 8")
     assert message.media == (Media(name="a.png", type="image/png", data=b"\x89\0\r\n"),)
     assert (message.kind, message.automatic, message.fields) == ("form", "", {"category": "network"})
@@ -163,18 +163,54 @@ def test_file_alone_is_a_message(portal):
     "request_",
     [
         urlencoded(b"message=" + b"%" * (1 << 20)),
+        urlencoded(b"a&" * 200),
         post(b"{}", "application/json"),
         post(b"", ""),
-        multipart(ANN | {str(n): "" for n in range(200)}),
+        post(b"garbage", "multipart/form-data; boundary=----b0"),
+        post(b"------b0--", "multipart/form-data; boundary=----b0"),
+        post(b"------b0\r\n\r\n\r\n------b0--", "multipart/form-data; boundary=----b0"),
+        post(b"x" * (1 << 20), "multipart/form-data; boundary=----b0"),
+        post(b"------b0\r\n" + b"A: b\r\n" * 50_000, "multipart/form-data; boundary=----b0"),
+        post(b"x", "multipart/form-data; boundary="),
     ],
 )
-def test_what_is_no_form_is_stored_and_parked(portal, request_):
-    [item] = parse(portal, request_)
-    assert item.park
+def test_what_is_no_form_is_refused_with_a_page_and_not_kept(portal, request_):
+    reply = portal.verify(request_)
+    assert isinstance(reply, Reply)
+    assert (reply.status, reply.type) == (400, "text/html; charset=utf-8")
+    assert b"was not sent" in reply.body
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n------b0\r\nContent-", b"\r\n------b0\r\nX: y\r\n\r\nz\r\n------b0--"])
+def test_of_a_form_that_breaks_off_what_came_is_the_message(portal, end):
+    body = b'------b0\r\nContent-Disposition: form-data; name="message"\r\n\r\nVPN down' + end
+    [message] = parse(portal, post(body, "multipart/form-data; boundary=----b0"))
+    assert message.text == "VPN down"
+    assert message.fields["limits"].startswith("form broken off: ")
+
+
+def test_of_a_form_with_too_many_fields_the_first_are_read(portal):
+    [message] = parse(portal, multipart(ANN | {str(n): "x" for n in range(200)}))
+    assert (message.text, len(message.fields)) == ("down\nsince 8", 96)
+    assert "limits" in message.fields
+
+
+def test_whole_form_bears_no_word_of_limits(portal):
+    [message] = parse(portal, multipart(ANN))
+    assert message.fields == {}
+
+
+def test_subject_and_name_stand_on_one_line_and_keep_what_is_beyond(portal):
+    odd = {"subject": "VPN\r\ndown\u2028now\0", "name": "Ann\r\nBcc: eve@evil.test"}
+    [message] = parse(portal, multipart(ANN | odd))
+    assert (message.subject, message.sender.name) == ("VPN down now", "Ann Bcc: eve@evil.test")
+    [message] = parse(portal, multipart(ANN | {"subject": "s" * 2000}))
+    assert (len(message.subject), len(message.fields["subject"])) == (1000, 2000)
 
 
 def test_content_type_that_is_no_text_does_not_break_the_journal(portal):
-    envelope = portal.verify(post(b"x", "multipart/form-data; boundary=\udcff"))
+    body = b'--x\r\nContent-Disposition: form-data; name="message"\r\n\r\nhi\r\n--x--'
+    envelope = portal.verify(post(body, "multipart/form-data; boundary=x; other=\udcff"))
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(envelope), type=Envelope) == envelope
 
 
@@ -186,7 +222,12 @@ async def test_person_is_sent_to_the_page_of_the_receipt(portal):
 
 
 @given(st.binary(), st.text(st.characters(codec="latin-1")))
-def test_any_bytes_are_stored_and_read_or_parked(raw, boundary):
+def test_any_bytes_are_refused_or_read(raw, boundary):
     portal = TestPortal().make()
     request = post(b"--" + raw, f"multipart/form-data; boundary={boundary}")
-    assert len(parse(portal, request)) == 1
+    kept = portal.verify(request)
+    if isinstance(kept, Envelope):
+        [item] = portal.parse(kept)
+        assert not (isinstance(item, Skipped) and item.park)
+    else:
+        assert kept.status == 400

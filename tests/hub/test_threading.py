@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from context_store.directory import find_user, list_users
 from hub.keys import Keys, query_named_by
 from plugins import Claim, Identity
 from tests.hub.desk import Desk, edit, fact, mail, message
@@ -218,7 +219,7 @@ async def test_link_is_automatic_only_where_a_trusted_issuer_vouches_on_both_sid
 async def test_equal_text_of_an_address_links_nothing(desk: Desk, name: str):
     await desk.say(mail("m1", assurance=1), to="mail")
     await desk.say(message("m2", sender="slack-7", name=name))
-    await desk.say(mail("m3", sender="Ann@acme.test"), mail("m4", sender="a.nn@acme.test"), to="mail")
+    await desk.say(mail("m3", sender="ann+a@acme.test"), mail("m4", sender="a.nn@acme.test"), to="mail")
     users = await desk.column("SELECT user_id FROM identities")
     assert len(set(users)) == len(users) == 4
 
@@ -232,6 +233,40 @@ async def test_unverified_address_gets_one_acknowledgement_a_day_without_its_wor
     desk.clock.by += timedelta(hours=25)
     await desk.say(mail("m9"), to="mail")
     assert len(await desk.sent()) == 2
+
+
+SPELLINGS = ["ANN@ACME.TEST", "\uff41nn@acme.test", '"ann"@acme.test', "ann@acme.test.", "ann@\uff41cme.test"]
+
+
+async def test_spellings_of_one_address_share_one_acknowledgement_a_day(desk: Desk):
+    for n, sender in enumerate(["ann@acme.test", *SPELLINGS]):
+        await desk.say(mail(f"m{n}", sender=sender), to="mail")
+    await desk.say(mail("i1", sender="ann@b\u00fccher.test"), mail("i2", sender="Ann@XN--bcher-kva.test"), to="mail")
+    assert [body["to"]["value"] for body in await desk.sent()] == ["ann@acme.test", "ann@b\u00fccher.test"]
+
+
+async def test_token_joins_however_its_participant_s_address_is_spelled(desk: Desk):
+    await desk.say(mail("m0", sender="Ann@acme.test"), to="mail")
+    token = await desk.token()
+    for n, sender in enumerate(SPELLINGS):
+        await desk.say(mail(f"r{n}", sender=sender, tokens=[token]), to="mail")
+    await desk.say(mail("other", sender="ann+a@acme.test", tokens=[token]), to="mail")
+    assert await desk.number("SELECT count(*) FROM queries") == 1
+    assert await standings(desk) == ["claimed"] * 6 + ["third_party"]
+
+
+async def test_address_is_kept_as_its_owner_spells_it_and_found_however_it_is_spelled(desk: Desk):
+    await desk.say(mail("m0", sender="Ann.Lee@ACME.test", assurance=1), to="mail")
+    assert await desk.column("SELECT value FROM identities") == ["Ann.Lee@acme.test"]
+    for spelled in ("ann.lee@acme.test", "ANN.LEE@acme.test."):
+        assert await desk.hub.store.read(find_user, "email", spelled)
+        assert await desk.hub.store.read(list_users, spelled)
+    assert await desk.hub.store.read(find_user, "email", "annlee@acme.test") is None
+
+
+async def test_stranger_who_spells_an_address_first_does_not_spoil_it(desk: Desk):
+    await desk.say(mail("m0", sender="\uff41nn@acme.test"), mail("m1", assurance=1), to="mail")
+    assert {body["to"]["value"] for body in await desk.sent()} == {"ann@acme.test"}
 
 
 async def test_proved_sender_gets_one_acknowledgement_per_query(desk: Desk):

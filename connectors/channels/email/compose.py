@@ -16,7 +16,7 @@ from urllib.parse import quote
 from msgspec import Struct, json
 
 from connectors.channels.email.settings import EmailSettings
-from plugins import MediaRef, Outgoing, Refuse
+from plugins import MediaRef, Outgoing, Refuse, canonical_domain, one_line
 
 _POLICY = SMTP.clone(cte_type="7bit", max_line_length=78)
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]"
@@ -26,7 +26,7 @@ _TYPE = re.compile(r"[A-Za-z0-9][\w.+-]{0,60}/[A-Za-z0-9][\w.+-]{0,100}", re.ASC
 _REFERENCES = 20
 """Ids in References at most: the whole line stays short of the 998 bytes that RFC 5322 §2.1.1 allows per line."""
 _BLOB = b"X-Trunkline-Blob: "
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Addressed(NamedTuple):
@@ -94,10 +94,8 @@ def header(name: str, value: str) -> bytes:
 
 
 def plain(text: str) -> str:
-    """Text on one line, from people: CR, LF and NUL are an attack or a bug, other control characters become blanks."""
-    if any(char in text for char in "\r\n\0"):
-        raise Refuse("bad_header", "line ends in a subject, a name or a file name")
-    return _CONTROL.sub(" ", text)
+    """Text on one line, from people: line ends and other control characters become blanks."""
+    return one_line(_SURROGATE.sub("\ufffd", text), 2000)
 
 
 def encoded(text: str) -> str:
@@ -122,10 +120,7 @@ def _folded(text: str) -> str:
 def address(text: str) -> str:
     """An addr-spec that can stand in a header and in RCPT TO; a domain of other scripts goes as IDNA (S40)."""
     local, _, domain = text.rpartition("@")
-    try:
-        spec = f"{local}@{domain.encode('idna').decode('ascii')}"
-    except UnicodeError:
-        spec = ""
+    spec = f"{local}@{canonical_domain(domain)}"
     if len(spec) > 254 or not _ADDRESS.fullmatch(spec):
         raise Refuse("bad_address", "not an address that mail can be sent to")
     return spec

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from connectors.channels.email.headers import Headers, addresses, message_ids
 from connectors.channels.email.options import ParseOptions
-from plugins import Envelope
+from plugins import Envelope, canonical_domain, canonical_email
 
 _TO = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "to", "cc", "resent-to")
 _TOKENS = 16
@@ -18,15 +18,16 @@ def destinations(envelope: Envelope, head: Headers, options: ParseOptions) -> tu
     suffix is proof of nothing until the hub has checked it.
     """
     own, tokens = "", dict[str, None]()
-    ours = {address.lower(): address for address in options.addresses}
+    ours = {canonical_email(address): address for address in options.addresses}
     for address in _named(envelope, head, options.limits.addresses):
         local, _, domain = address.rpartition("@")
         base, plus, token = local.partition("+")
-        known = ours.get(address.lower()) or ours.get(f"{base}@{domain}".lower())
+        whole = canonical_email(address)
+        known = ours.get(whole) or ours.get(canonical_email(f"{base}@{domain}"))
         if known is None:
             continue
         own = own or known
-        if plus and token and address.lower() not in ours and len(tokens) < _TOKENS:
+        if plus and token and whole not in ours and len(tokens) < _TOKENS:
             tokens[token[:200]] = None
     return own or next(iter(options.addresses), ""), tuple(tokens)
 
@@ -43,7 +44,7 @@ def _named(envelope: Envelope, head: Headers, limit: int) -> Iterator[str]:
 def our_key(message_id: str, options: ParseOptions) -> str:
     """The key in a Message-ID that we made (`key@our.domain`), "" for another's."""
     key, _, domain = message_id.rpartition("@")
-    return key if domain.lower() in {name.lower() for name in options.domains} else ""
+    return key if canonical_domain(domain) in {canonical_domain(name) for name in options.domains} else ""
 
 
 def answered(head: Headers, options: ParseOptions) -> tuple[str, ...]:

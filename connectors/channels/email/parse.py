@@ -13,7 +13,7 @@ from connectors.channels.email.options import Limits, ParseOptions
 from connectors.channels.email.own import answered, destinations, our_key
 from connectors.channels.email.reports import Report, classify
 from connectors.channels.email.trust import NO_SENDER, sender
-from plugins import Claim, Envelope, Identity, Item, Message, Receipt, Skipped
+from plugins import Claim, Envelope, Identity, Item, Message, Receipt, Skipped, canonical_email
 
 __all__ = ["Limits", "ParseOptions", "delivery_key", "parse_mail"]
 
@@ -59,8 +59,9 @@ def _message(
     message_id = next(iter(message_ids(head.raw("message-id"))), "")
     own, tokens = destinations(envelope, head, options)
     about = (our_key(report.original, options) or report.original,) if report.original else ()
-    ours = {address.lower() for address in options.addresses}
-    reply_to = [address for address in addresses(head.raw("reply-to"), 1) if address.address != claim.identity.value]
+    ours = {canonical_email(address) for address in options.addresses}
+    author = canonical_email(claim.identity.value)
+    reply_to = [found for found in addresses(head.raw("reply-to"), 1) if canonical_email(found.address) != author]
     return Message(
         key=delivery_key(envelope.raw)[0],
         sender=claim,
@@ -70,7 +71,7 @@ def _message(
         subject=head.text("subject"),
         html=body.html,
         kind="mail",
-        automatic=report.kind or ("bulk" if claim.identity.value.lower() in ours else ""),
+        automatic=report.kind or ("bulk" if author in ours else ""),
         replies_to=tuple(dict.fromkeys(about + answered(head, options))),
         tokens=tokens,
         recipients=tuple(dict.fromkeys(Identity(scheme="email", value=value) for value in _recipients(head, options))),

@@ -4,7 +4,7 @@ import authres
 
 from connectors.channels.email.headers import Address, Headers, addresses, canonical, clean
 from connectors.channels.email.options import ParseOptions
-from plugins import Claim, Envelope, Identity
+from plugins import Claim, Envelope, Identity, canonical_domain
 
 NO_SENDER = "unknown@sender.invalid"
 """For a mail that names nobody: nobody can be answered there (RFC 2606)."""
@@ -70,5 +70,5 @@ def _top_run(head: Headers) -> list[str]:
 
 def _covers(result: authres.AuthenticationResult, author: Address) -> bool:
     domains = [item.value or "" for item in result.properties if (item.type, item.name) == ("header", "from")]
-    named = {domain.rpartition("@")[2].lower().rstrip(".") for domain in domains}
-    return (result.result or "").lower() == "pass" and named == {author.address.rpartition("@")[2]}
+    named = {canonical_domain(domain.rpartition("@")[2]) for domain in domains}
+    return (result.result or "").lower() == "pass" and named == {canonical_domain(author.address.rpartition("@")[2])}

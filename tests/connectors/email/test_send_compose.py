@@ -133,15 +133,28 @@ def test_key_of_a_rendered_mail_is_the_work_s_key():
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\0"])
-@pytest.mark.parametrize("field", ["subject", "author", "token", "key"])
-def test_line_end_in_a_header_value_is_refused(field: str, end: str):
+@pytest.mark.parametrize("field", ["token", "key"])
+def test_line_end_in_a_value_of_ours_is_refused(field: str, end: str):
     with pytest.raises(Refuse):
         render(outgoing(**{field: f"x{end}Bcc: eve@evil.test"}), SETTINGS)
 
 
-def test_line_end_in_a_file_name_is_refused():
-    with pytest.raises(Refuse):
-        render(outgoing(media=(MediaRef(sha256="0" * 64, name="a\r\nBcc: eve@evil.test"),)), SETTINGS)
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\0", "\x1b", "\x85", "\u2028", "\u2029"])
+def test_line_end_in_a_subject_or_a_name_is_a_blank(end: str):
+    mail = read(outgoing(subject=f"VPN{end}Bcc: eve@evil.test", author=f"Ann{end}Lee"))
+    assert mail["Bcc"] is None
+    assert mail["Subject"] == "VPN Bcc: eve@evil.test"
+    assert "Ann Lee" in mail["From"]
+
+
+def test_line_end_in_a_file_name_is_a_blank():
+    mail = render(outgoing(media=(MediaRef(sha256="0" * 64, name="a\r\nBcc: eve@evil.test"),)), SETTINGS)
+    assert b"filename*=utf-8''a%20Bcc%3A%20eve%40evil.test\r\n" in mail
+
+
+def test_mail_goes_to_the_domain_that_was_meant():
+    """IDNA2003 made `fass.example`, another owner's, of it."""
+    assert read(outgoing(to=Identity(scheme="email", value="Ann@fa\u00df.example")))["To"] == "Ann@xn--fa-hia.example"
 
 
 @pytest.mark.parametrize(
