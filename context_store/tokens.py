@@ -1,9 +1,10 @@
-"""What a person holds: password links, portal links, PINs. The store has only their hashes."""
+"""What a person holds: password links, known browsers, sent forms, portal links, PINs. The store has only hashes."""
 
 import secrets
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, select, update
 
+from context_store import bulk
 from context_store.tables import tokens
 from context_store.text import hash_key
 
@@ -33,6 +34,25 @@ def issue(
         )
     )
     return secret
+
+
+def holder(conn: Connection, kind: str, secret: str, now: int) -> int | None:
+    """The subject of a living secret, which stays as it is; None as `redeem`."""
+    alive = (tokens.c.kind == kind, tokens.c.used_at.is_(None), tokens.c.expires_at > now)
+    return conn.execute(select(tokens.c.subject_id).where(tokens.c.token_hash == _hash(secret, None), *alive)).scalar()
+
+
+def spend(conn: Connection, kind: str, secret: str, subject_id: int, now: int, life: int) -> int | None:
+    """Mark a secret that somebody else made (a form's) as used up for `subject_id`; the first one's subject if it was.
+
+    Belongs in the transaction of what must happen once: of two at the same time one waits, then sees the other's.
+    """
+    key = _hash(f"{kind}:{secret}", None)
+    row = (key, kind, subject_id, now, now + life, 0, now)
+    columns = ("token_hash", "kind", "subject_id", "created_at", "expires_at", "tries_left", "used_at")
+    if bulk.insert(conn, tokens, columns, [row], conflict="ON CONFLICT (token_hash) DO NOTHING"):
+        return None
+    return int(conn.execute(select(tokens.c.subject_id).where(tokens.c.token_hash == key)).scalar_one())
 
 
 def redeem(conn: Connection, kind: str, secret: str, now: int, *, subject_id: int | None = None) -> int | None:

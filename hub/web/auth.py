@@ -1,7 +1,12 @@
 """Passwords and sessions. Unknown accounts get the same answer after the same work as wrong passwords.
 
-argon2id takes about 0.1 s and 64 MiB: it runs in a thread, two at a time, so that a flood of logins fills neither the
-loop nor the memory. A session is 256 random bits in a cookie; the store knows their SHA-256 alone.
+argon2id takes about 0.1 s and 64 MiB: it runs in threads, two for strangers and one for known browsers, so that a flood
+of logins fills neither the loop nor the memory. A session is 256 random bits in a cookie; the store knows their SHA-256
+alone.
+
+A browser in which somebody has logged in is known from then on, by a cookie of its own: its tries are counted apart and
+hashed apart, so that a stranger who guesses at an account locks out strangers alone. It opens nothing: the password is
+asked for all the same.
 """
 
 import asyncio
@@ -14,11 +19,13 @@ from typing import Literal
 import argon2
 import structlog
 from aiohttp import web
+from msgspec import Struct
 from sqlalchemy import Connection
 
 from context_store import agents, tokens
 from context_store.engine import Store
-from context_store.text import hash_key
+from context_store.text import canonical, hash_key
+from hub.web.peer import peer_of
 from hub.web.ports import Hub
 from hub.web.site import HUB
 
@@ -29,12 +36,17 @@ IDLE = 120 * MINUTE
 ABSOLUTE = 12 * 60 * MINUTE
 WINDOW = 15 * MINUTE
 TRIES_ACCOUNT, TRIES_ADDRESS = 10, 50
-"""Per WINDOW. The account's limit holds against many addresses, the address's against many accounts."""
+"""Per WINDOW. The account's limit holds against many addresses, the address's against many accounts; a known browser
+has the account's limit for itself."""
+DEVICE_LIFE = 90 * 24 * 60 * MINUTE
+LINE = 16
+"""Strangers' passwords that may wait for a thread: about a second. More are told to wait."""
 SETUP_LIFE = 24 * 60 * MINUTE
 SHORTEST, LONGEST = 12, 1000
 
 _hasher = argon2.PasswordHasher()
-_two_at_once = ThreadPoolExecutor(2, thread_name_prefix="argon2")
+_strangers = ThreadPoolExecutor(2, thread_name_prefix="argon2-strangers")
+_known = ThreadPoolExecutor(1, thread_name_prefix="argon2-known")
 
 
 @cache
@@ -51,37 +63,91 @@ def _matches(stored: str | None, password: str) -> bool:
         return False
 
 
-async def _verify(stored: str | None, password: str) -> bool:
-    return await asyncio.get_running_loop().run_in_executor(_two_at_once, _matches, stored, password)
+async def _verify(stored: str | None, password: str, pool: ThreadPoolExecutor) -> bool:
+    return await asyncio.get_running_loop().run_in_executor(pool, _matches, stored, password)
 
 
 async def hash_password(password: str) -> str:
     """argon2id, with the library's current parameters. Raises ValueError, in words, if it is too short or long."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise ValueError(f"A password has {SHORTEST} to {LONGEST} characters; several words are easy to remember.")
-    return await asyncio.get_running_loop().run_in_executor(_two_at_once, _hasher.hash, password)
+    return await asyncio.get_running_loop().run_in_executor(_known, _hasher.hash, password)
 
 
 # ---- logging in --------------------------------------------------------------------------------------
 
 
-async def log_in(hub: Hub, login: str, password: str, peer: str) -> bytes | Literal["wrong", "wait"]:
-    """A new session's token; "wrong" or, after too many tries, "wait". None of it tells whether the account exists."""
-    login, now = agents.canonical_login(login), hub.store.now()
-    account, address = hash_key("login-account", login), hash_key("login-address", peer)
-    limits = {account: TRIES_ACCOUNT, address: TRIES_ADDRESS}
-    if not await hub.store.write(agents.count_try, limits, now, WINDOW):
-        return "wait"
+class Visit(Struct):
+    """Whose browser it is: the address that holds the connection, and the device's own cookie, "" without one."""
+
+    peer: str
+    device: str = ""
+
+
+class Welcome(Struct):
+    """A session and a device that are to be kept as cookies."""
+
+    session: bytes
+    device: str
+
+
+async def log_in(hub: Hub, login: str, password: str, visit: Visit) -> Welcome | Literal["wrong", "wait"]:
+    """A new session; "wrong" or, after too many tries, "wait". None of it tells whether the account exists."""
+    login = agents.canonical_login(login)
     found = await hub.store.read(agents.find_agent, login)
+    known = found is not None and await _knows(hub, visit.device, found[0].id)
+    account, address = _counters(login, visit, known=known)
+    limits = {account: TRIES_ACCOUNT, address: TRIES_ACCOUNT if known else TRIES_ADDRESS}
+    if not await hub.store.write(agents.count_try, limits, hub.store.now(), WINDOW):
+        return "wait"
     stored = found[1] if found and found[0].active else None
-    right = await _verify(stored, password[: LONGEST + 1])
+    right = await _check(stored, password[: LONGEST + 1], known=known)
+    if right is None:
+        return "wait"
     if not (found and stored and right):
-        log.warning("login.refused", peer=peer)
+        log.warning("login.refused", peer=visit.peer)
         return "wrong"
     await hub.store.write(agents.forgive, account, address)
     if _hasher.check_needs_rehash(stored):
         await hub.store.write(agents.refresh_hash, found[0].id, stored, await hash_password(password))
-    return await open_session(hub, found[0].id)
+    return await _welcome(hub, found[0].id, visit.device if known else "")
+
+
+def _counters(login: str, visit: Visit, *, known: bool) -> tuple[bytes, bytes]:
+    """A known browser's tries count against that browser and account alone."""
+    if known:
+        own = hash_key("login-device", visit.device, login)
+        return own, own
+    return hash_key("login-account", login), hash_key("login-address", visit.peer)
+
+
+_in_line = 0
+
+
+async def _check(stored: str | None, password: str, *, known: bool) -> bool | None:
+    """None: too many strangers wait already."""
+    global _in_line  # noqa: PLW0603  # the threads are the process's too
+    if known:
+        return await _verify(stored, password, _known)
+    if _in_line >= LINE:
+        return None
+    _in_line += 1
+    try:
+        return await _verify(stored, password, _strangers)
+    finally:
+        _in_line -= 1
+
+
+async def _knows(hub: Hub, device: str, agent_id: int) -> bool:
+    if not device:
+        return False
+    return await hub.store.read(tokens.holder, "device", device, hub.store.now()) == agent_id
+
+
+async def _welcome(hub: Hub, agent_id: int, device: str = "") -> Welcome:
+    """Without a device that is known already the browser becomes one."""
+    session, now = await open_session(hub, agent_id), hub.store.now()
+    return Welcome(session, device or await hub.store.write(tokens.issue, "device", agent_id, now, DEVICE_LIFE))
 
 
 async def open_session(hub: Hub, agent_id: int) -> bytes:
@@ -101,11 +167,23 @@ def _secure(hub: Hub) -> bool:
     return hub.config.public_url.startswith("https:")
 
 
-def give_cookie(response: web.StreamResponse, hub: Hub, token: bytes) -> None:
-    """A session cookie: gone with the browser, unreadable for scripts, never sent along from other sites."""
-    response.set_cookie(
-        cookie_name(hub), token.decode(), path="/", secure=_secure(hub), httponly=True, samesite="Strict"
-    )
+def device_cookie(hub: Hub) -> str:
+    """As `cookie_name`."""
+    return f"{cookie_name(hub)}-device"
+
+
+def visit_of(request: web.Request) -> Visit:
+    """Who knocks."""
+    device = request.cookies.get(device_cookie(request.app[HUB]), "")
+    return Visit(peer_of(request), canonical(device, 200))
+
+
+def give_cookies(response: web.StreamResponse, hub: Hub, welcome: Welcome) -> None:
+    """Unreadable for scripts, never sent along from other sites; the session's is gone with the browser."""
+    kept = {cookie_name(hub): (welcome.session.decode(), None), device_cookie(hub): (welcome.device, DEVICE_LIFE)}
+    for name, (value, life) in kept.items():
+        age = None if life is None else life // 1000
+        response.set_cookie(name, value, max_age=age, path="/", secure=_secure(hub), httponly=True, samesite="Strict")
 
 
 def take_cookie(response: web.StreamResponse, hub: Hub) -> None:
@@ -151,10 +229,22 @@ async def setup_link(store: Store, public_url: str, agent_id: int) -> str:
     return f"{public_url}/console/setup/{await store.write(issue)}"
 
 
-async def set_up(hub: Hub, token: str, password: str) -> bytes | None:
+async def link_lives(hub: Hub, token: str, visit: Visit) -> bool | Literal["wait"]:
+    """May this link set a password? Tries at made-up ones are counted; "wait" after too many."""
+    now, address = hub.store.now(), hash_key("setup-address", visit.peer)
+    if not await hub.store.write(agents.count_try, {address: TRIES_ADDRESS}, now, WINDOW):
+        return "wait"
+    if await hub.store.read(tokens.holder, "password", token, now) is None:
+        return False
+    await hub.store.write(agents.forgive, b"", address)
+    return True
+
+
+async def set_up(hub: Hub, token: str, password: str) -> Welcome | None:
     """Set the password and log in; None if the link is used, too old or made up. Raises ValueError on a bad password.
 
-    The password is hashed first, so that a mistyped one doesn't use up the link.
+    The caller has asked `link_lives`: nothing is hashed for strangers. The password is hashed before the link is used
+    up, so that a mistyped one leaves it as it is.
     """
     hashed, now = await hash_password(password), hub.store.now()
 
@@ -162,7 +252,8 @@ async def set_up(hub: Hub, token: str, password: str) -> bytes | None:
         agent_id = tokens.redeem(conn, "password", token, now)
         if agent_id is not None:
             agents.set_password(conn, agent_id, hashed)
+            tokens.revoke(conn, "device", agent_id, now)
         return agent_id
 
     agent_id = await hub.store.write(redeem)
-    return None if agent_id is None else await open_session(hub, agent_id)
+    return None if agent_id is None else await _welcome(hub, agent_id)

@@ -14,7 +14,7 @@ from aiohttp import web
 from hub.settings import Limits
 from hub.web.peer import peer_of
 
-READ_SECONDS = 30
+READ_SECONDS = 30.0
 SMALL = 256 << 10
 """Bytes. The last quarter of the room is for bodies up to here, so that slow uploads keep no webhook out."""
 TIMES = 2
@@ -28,6 +28,7 @@ class Bodies:
     def __init__(self, limits: Limits) -> None:
         """`limits.waiting` bodies and TIMES `limits.waiting_bytes`; a peer has half of each."""
         self._bytes, self._most = TIMES * limits.waiting_bytes, limits.waiting
+        self.seconds = READ_SECONDS
         self._held: Counter[str] = Counter()
         self._count: Counter[str] = Counter()
 
@@ -87,7 +88,7 @@ async def body(request: web.Request, limit: int) -> AsyncIterator[bytes]:
             counted = announced
         read = bytearray()
         try:
-            async with asyncio.timeout(READ_SECONDS):
+            async with asyncio.timeout(bodies.seconds):
                 async for chunk in request.content.iter_any():
                     if not limit:
                         continue
@@ -98,7 +99,9 @@ async def body(request: web.Request, limit: int) -> AsyncIterator[bytes]:
                         counted += more
                     read += chunk
         except TimeoutError:
-            raise web.HTTPRequestTimeout(text=f"The request was not there after {READ_SECONDS} seconds.") from None
+            raise web.HTTPRequestTimeout(
+                text="The request took too long to come. Try again, with less at once."
+            ) from None
         whole = bytes(read)
         del read
         yield whole

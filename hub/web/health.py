@@ -1,13 +1,12 @@
 """/healthz and /readyz: evidence, never configuration.
 
-Strangers learn whether the hub is well and nothing else; the figures are for agents, for programs on this machine
-(a proxy's requests come from here too, so one that carries a forwarding header counts as a stranger's) and for whoever
-has the `metrics_token`.
+Strangers learn whether the hub is well and nothing else; the figures are for agents, for whoever has the
+`metrics_token`, and for whoever may open the local socket. That a request comes from this machine means nothing: so do
+those that a proxy passes on, and not every proxy says so.
 """
 
 import asyncio
 import hmac
-import ipaddress
 from typing import Any, Literal
 
 import msgspec
@@ -22,7 +21,8 @@ from hub.web.site import HUB
 
 PATIENCE = 2.0
 """Seconds that the store has to answer a load balancer."""
-FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+PRIVATE = web.AppKey("private", bool)
+"""Set on the application of the local socket."""
 
 
 class InstanceHealth(Struct, frozen=True, kw_only=True):
@@ -80,7 +80,7 @@ def _millis(seconds: float | None) -> int | None:
 
 async def trusted(request: web.Request) -> bool:
     """May this one see figures?"""
-    return _near(request) or _has_token(request) or await auth.current(request) is not None
+    return PRIVATE in request.app or _has_token(request) or await auth.current(request) is not None
 
 
 def _has_token(request: web.Request) -> bool:
@@ -89,14 +89,6 @@ def _has_token(request: web.Request) -> bool:
         return False
     given = request.headers.get("Authorization", "").encode("utf-8", "replace")
     return hmac.compare_digest(given, f"Bearer {token.reveal()}".encode())
-
-
-def _near(request: web.Request) -> bool:
-    try:
-        here = ipaddress.ip_address(request.remote or "").is_loopback
-    except ValueError:
-        return False
-    return here and not any(name in request.headers for name in FORWARDED)
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

@@ -9,7 +9,6 @@ from context_store import agents, evidence
 from hub.web import auth
 from hub.web.bodies import body
 from hub.web.guard import AGENT, TOKEN, Route, home
-from hub.web.peer import peer_of
 from hub.web.site import HUB, problem_page, render
 
 WRONG = "Login and password don't go together."
@@ -52,18 +51,18 @@ async def _login_page(request: web.Request) -> web.Response:
 
 
 async def _log_in(request: web.Request) -> web.StreamResponse:
-    given = await form(request)
+    given = await form(request, STRANGERS_FORM)
     target, login = home(given.get("next", "")), given.get("login", "")
-    result = await auth.log_in(request.app[HUB], login, given.get("password", ""), peer_of(request))
-    if isinstance(result, bytes):
+    result = await auth.log_in(request.app[HUB], login, given.get("password", ""), auth.visit_of(request))
+    if isinstance(result, auth.Welcome):
         return _welcome(request, result, target)
     status, wrong = (429, WAIT) if result == "wait" else (401, WRONG)
     return render(request, "login.html", status=status, target=target, wrong=wrong, login=login)
 
 
-def _welcome(request: web.Request, token: bytes, target: str) -> web.Response:
+def _welcome(request: web.Request, welcome: auth.Welcome, target: str) -> web.Response:
     response = web.Response(status=303, headers={"Location": target})
-    auth.give_cookie(response, request.app[HUB], token)
+    auth.give_cookies(response, request.app[HUB], welcome)
     return response
 
 
@@ -75,21 +74,33 @@ async def _log_out(request: web.Request) -> web.Response:
     return response
 
 
+async def _dead_link(request: web.Request) -> web.Response | None:
+    """Without a form: what nobody can use, nobody should fill in."""
+    lives = await auth.link_lives(request.app[HUB], request.match_info["token"], auth.visit_of(request))
+    if lives == "wait":
+        return problem_page(request, 429, WAIT)
+    return None if lives else problem_page(request, 404, USED)
+
+
 async def _setup_page(request: web.Request) -> web.Response:
+    if dead := await _dead_link(request):
+        return dead
     return render(request, "setup.html", wrong="", shortest=auth.SHORTEST)
 
 
 async def _set_up(request: web.Request) -> web.StreamResponse:
-    given = await form(request)
+    if dead := await _dead_link(request):
+        return dead
+    given = await form(request, STRANGERS_FORM)
     password = given.get("password", "")
     if password != given.get("again", ""):
         wrong = "The two don't match."
         return render(request, "setup.html", status=400, wrong=wrong, shortest=auth.SHORTEST)
     try:
-        token = await auth.set_up(request.app[HUB], request.match_info["token"], password)
+        welcome = await auth.set_up(request.app[HUB], request.match_info["token"], password)
     except ValueError as error:
         return render(request, "setup.html", status=400, wrong=str(error), shortest=auth.SHORTEST)
-    return problem_page(request, 404, USED) if token is None else _welcome(request, token, "/console/queries")
+    return problem_page(request, 404, USED) if welcome is None else _welcome(request, welcome, "/console/queries")
 
 
 ROUTES = (

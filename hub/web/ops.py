@@ -7,6 +7,8 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from hub.web.health import PRIVATE, healthz
+from hub.web.metrics import SCRAPE, Scrape, metrics
 from hub.web.ports import Hub, Operations
 from hub.web.site import HUB, OPERATIONS
 from plugins import TrunklineError
@@ -50,8 +52,11 @@ async def _run(request: web.Request) -> web.Response:
 
 
 def make_ops_app(hub: Hub, operations: Operations) -> web.Application:
-    """POST /ops/{name}; to be served on a unix socket with mode 0600."""
+    """POST /ops/{name}, and the figures; to be served on a unix socket with mode 0600."""
     app = web.Application(client_max_size=LARGEST)
     app[HUB], app[OPERATIONS] = hub, operations
+    app[PRIVATE], app[SCRAPE] = True, Scrape(hub)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/metrics", metrics)
     app.router.add_post("/ops/{name}", _run)
     return app

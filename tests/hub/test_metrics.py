@@ -23,15 +23,23 @@ KEY = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 async def scrape(desk: Desk, **headers: str) -> tuple[int, str]:
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{desk.hub.port}") as web, web.get(
-        "/metrics", headers={name.replace("_", "-"): value for name, value in headers.items()}
+    """Over the network."""
+    async with aiohttp.ClientSession() as web, web.get(
+        f"http://127.0.0.1:{desk.hub.port}/metrics", headers=headers
     ) as answer:  # fmt: skip
         return answer.status, await answer.text()
 
 
+async def figures_of(desk: Desk, path: str = "/metrics") -> str:
+    """Over the local socket."""
+    local = aiohttp.UnixConnector(str(desk.hub.config.socket))
+    async with aiohttp.ClientSession(connector=local) as web, web.get(f"http://hub{path}") as answer:
+        return await answer.text()
+
+
 async def values(desk: Desk) -> dict[tuple[str, ...], float]:
     """(sample name without trunkline_, label values…) → value."""
-    families = text_string_to_metric_families((await scrape(desk))[1])
+    families = text_string_to_metric_families(await figures_of(desk))
     return {
         (s.name.removeprefix("trunkline_"), *s.labels.values()): s.value for family in families for s in family.samples
     }
@@ -128,21 +136,22 @@ async def test_alarms_that_stand_are_counted_by_kind(hub_under_test: Desk):
     assert found["instance_well", "chat"] == 1
 
 
-async def test_figures_are_for_this_machine_and_for_the_token(hub_under_test: Desk):
+async def test_figures_are_for_the_local_socket_and_for_the_token(hub_under_test: Desk):
     desk = hub_under_test
     token = desk.folder / "token"
     token.write_text("let-me-in")
     token.chmod(0o600)
     await desk.start(store=f'{desk.values["store"]}\nmetrics_token = "file:token"')
-    assert (await scrape(desk))[0] == 200
-    assert (await scrape(desk, X_Forwarded_For="192.0.2.1"))[0] == 401
-    assert (await scrape(desk, X_Forwarded_For="192.0.2.1", Authorization="Bearer wrong"))[0] == 401
-    assert (await scrape(desk, X_Forwarded_For="192.0.2.1", Authorization="Bearer let-me-in"))[0] == 200
+    assert "trunkline_balanced 1.0" in await figures_of(desk)
+    assert '"backlog"' in await figures_of(desk, "/healthz")
+    assert (await scrape(desk))[0] == 401
+    assert (await scrape(desk, Authorization="Bearer wrong"))[0] == 401
+    assert (await scrape(desk, Authorization="Bearer let-me-in"))[0] == 200
 
 
 async def test_without_a_token_no_word_opens_the_figures(desk: Desk):
     for said in ("Bearer ", "Bearer None", "Bearer ***"):
-        assert (await scrape(desk, X_Forwarded_For="192.0.2.1", Authorization=said))[0] == 401
+        assert (await scrape(desk, Authorization=said))[0] == 401
 
 
 async def test_a_scrape_walks_no_table(desk: Desk):
@@ -161,7 +170,7 @@ async def test_a_scrape_walks_no_table(desk: Desk):
 
 async def test_the_document_names_every_metric_and_no_other(desk: Desk):
     await desk.say(message("m1"))
-    families = text_string_to_metric_families((await scrape(desk))[1])
+    families = text_string_to_metric_families(await figures_of(desk))
     told = {family.name for family in families if family.name.startswith("trunkline_")}
     told -= {name for name in told if name.endswith("_created")}
     written = set(re.findall(r"`(trunkline_[a-z_]+)`", DOCUMENT.read_text()))

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from hub.settings import Limits
-from hub.web.bodies import BODIES, READ_SECONDS, SMALL, Bodies
+from hub.web.bodies import BODIES, SMALL, Bodies
 
 MIB = 1 << 20
 
@@ -75,9 +75,10 @@ async def test_unfinished_bodies_are_bounded_and_when_they_go_all_is_well(desk, 
     await first.close()
     await second.close()
     await until(lambda: bodies.held == (0, 0))
-    whole = await (await client()).post("/in/portal/", data=BytesIO(b"x" * 20 * MIB))
+    form = {"submission": "x" * 20, "message": "hello", "attachments": BytesIO(b"x" * 20 * MIB)}
+    whole = await (await client()).post("/in/portal/", data=form)
     assert whole.status == 202
-    assert len(desk.intake.seen[-1].body) == 20 * MIB
+    assert len(desk.intake.seen[-1].body) > 20 * MIB
 
 
 async def test_without_the_count_all_of_them_would_be_read(desk, unfinished):
@@ -111,11 +112,10 @@ async def test_a_peer_past_its_rate_is_refused_before_its_body_comes(desk, unfin
     assert desk.intake.seen == []
 
 
-async def test_nobody_waits_for_a_body_for_ever(desk, unfinished, monkeypatch, caplog):
-    monkeypatch.setattr("hub.web.bodies.READ_SECONDS", 0.05)
+async def test_nobody_waits_for_a_body_for_ever(desk, unfinished, capfd):
+    desk.app[BODIES].seconds = 0.05
     assert status_of(await (await unfinished(100, b"x")).answer()) == 408
-    assert READ_SECONDS > 1
-    assert "Traceback" not in caplog.text
+    assert "Traceback" not in "".join(capfd.readouterr())
 
 
 async def test_a_large_form_gets_its_413_as_a_page_though_it_sends_on(desk, capfd):

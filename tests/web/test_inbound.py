@@ -85,14 +85,13 @@ async def test_a_plugin_sets_neither_cookies_nor_policies(desk, client):
 
 
 async def test_figures_of_health_are_not_for_strangers(desk, client):
-    browser = await client()
-    near = await (await browser.get("/healthz")).json()
+    near = await (await (await client("viewer")).get("/healthz")).json()
     assert near["ok"]
     assert near["outbox"] == {"parked": 1, "queued": 1}
     assert {"support-mail", "portal", "hooks"} == {each["id"] for each in near["instances"]}
     assert near["backlog"]["oldest_parked_age"] >= 1200
-    forwarded = await browser.get("/healthz", headers={"X-Forwarded-For": "127.0.0.1"})
-    assert await forwarded.json() == {"ok": True}
+    stranger = await (await client()).get("/healthz")  # from this machine, as a proxy's requests are
+    assert await stranger.json() == {"ok": True}
 
 
 async def test_health_fails_when_the_books_do_not_balance(desk, client):
@@ -101,7 +100,7 @@ async def test_health_fails_when_the_books_do_not_balance(desk, client):
     from context_store import tables as t
 
     await desk.store.write(lambda conn: conn.execute(update(t.tallies).values(n=7)) and None)
-    answer = await (await client()).get("/healthz")
+    answer = await (await client("viewer")).get("/healthz")
     assert answer.status == 503
     assert not (await answer.json())["balanced"]
 

@@ -1,6 +1,9 @@
 """Sessions and passwords (S19, S22)."""
 
+import asyncio
+from contextlib import contextmanager
 from datetime import timedelta
+from threading import Event
 
 from hub.web import auth
 from tests.web.sample import PASSWORD
@@ -169,3 +172,88 @@ async def test_the_first_administrator_gets_a_link_until_one_can_log_in(desk):
     assert link.startswith("http://x/console/setup/")
     await auth.set_up(desk, link.rsplit("/", 1)[1], "a new long password")
     assert await auth.administrator_link(desk.store, "http://x") is None
+
+
+async def test_a_strangers_guesses_lock_out_no_browser_that_has_logged_in_before(client, desk):
+    known, stranger = await client(), await client()
+    assert (await log_in(known)).status == 303
+    for _ in range(auth.TRIES_ADDRESS):
+        await log_in(stranger, password="wrong password")
+    assert (await log_in(stranger)).status == 429
+    assert (await log_in(known)).status == 303
+
+
+async def test_a_known_browser_guesses_no_more_often_than_a_stranger(client):
+    known = await client()
+    await log_in(known)
+    answers = [(await log_in(known, password="wrong password")).status for _ in range(auth.TRIES_ACCOUNT + 1)]
+    assert answers == [401] * auth.TRIES_ACCOUNT + [429]
+
+
+async def test_a_browser_is_known_for_its_own_account_alone(client):
+    known, stranger = await client(), await client()
+    await log_in(known, "viewer")
+    for _ in range(auth.TRIES_ACCOUNT):
+        await log_in(stranger, "agent", "wrong password")
+    assert (await log_in(known, "agent")).status == 429
+
+
+async def test_a_new_password_forgets_the_browsers_that_knew_the_old_one(client, desk):
+    known, stranger = await client(), await client()
+    await log_in(known, "viewer")
+    link = await auth.setup_link(desk.store, "", desk.ids["viewer"])
+    form = {"password": "a new long password", "again": "a new long password"}
+    await stranger.post(link, data=form, **NO_REDIRECT)
+    for _ in range(auth.TRIES_ACCOUNT):
+        await log_in(await client(), "viewer", "wrong password")
+    assert (await log_in(known, "viewer", "a new long password")).status == 429
+    assert (await log_in(stranger, "viewer", "a new long password")).status == 303
+
+
+@contextmanager
+def busy(pool, n):
+    """All threads of a pool hash something long."""
+    done = Event()
+    for _ in range(n):
+        pool.submit(done.wait)
+    try:
+        yield
+    finally:
+        done.set()
+
+
+async def test_nothing_is_hashed_for_a_link_that_does_not_live(client, desk):
+    link = await auth.setup_link(desk.store, "", desk.ids["viewer"])
+    browser = await client()
+    form = {"password": "a new long password", "again": "a new long password"}
+    with busy(auth._known, 1):
+        for _ in range(auth.TRIES_ADDRESS):
+            assert (await browser.post("/console/setup/made-up", data=form)).status == 404
+        assert (await browser.post("/console/setup/made-up", data=form)).status == 429
+    desk.clock.ahead += timedelta(minutes=16)
+    with busy(auth._known, 1):  # the control: for a living one somebody hashes
+        living = asyncio.create_task(browser.post(link, data=form, **NO_REDIRECT))
+        assert not (await asyncio.wait([living], timeout=0.3))[0]
+    assert (await living).status == 303
+
+
+async def test_a_link_that_is_used_up_shows_no_form(client, desk):
+    link = await auth.setup_link(desk.store, "", desk.ids["viewer"])
+    assert "<form" in await (await (await client()).get(link)).text()
+    await auth.setup_link(desk.store, "", desk.ids["viewer"])
+    answer = await (await client()).get(link)
+    assert answer.status == 404
+    text = await answer.text()
+    assert "Ask an administrator for a new one" in text
+    assert "<form" not in text
+
+
+async def test_more_strangers_than_the_threads_can_serve_are_told_to_wait_and_hold_up_no_known_browser(client):
+    known, strangers = await client(), await client()
+    await log_in(known)
+    with busy(auth._strangers, 2):
+        waiting = [asyncio.create_task(log_in(strangers, f"agent{n}")) for n in range(auth.LINE)]
+        assert not (await asyncio.wait(waiting, timeout=0.5))[0]
+        assert (await log_in(strangers)).status == 429
+        assert (await log_in(known)).status == 303
+    assert {answer.status for answer in await asyncio.gather(*waiting)} == {401}
