@@ -16,6 +16,7 @@ from msgspec import Struct
 
 import connectors.channels
 import connectors.ticketing
+from hub.doors import clashes, doors, listen_address
 from hub.settings import (
     STORE_WORDS,
     STORES,
@@ -27,6 +28,7 @@ from hub.settings import (
     ParseLimits,
     Team,
     Threading,
+    Triage,
 )
 from plugins import BadConfig, Problem, Secret
 from plugins.instances import Configured, load_instances
@@ -44,6 +46,7 @@ __all__ = [
     "Place",
     "Team",
     "Threading",
+    "Triage",
     "builtin_modules",
     "config_path",
     "fault_switches",
@@ -81,6 +84,7 @@ class Config(Struct, frozen=True, kw_only=True):
     delivery: Delivery
     egress: EgressConfig
     threading: Threading
+    triage: Triage
     plugins: Plugins
     instances: Sequence[Configured]
     organisations: Mapping[str, Organisation]
@@ -95,6 +99,21 @@ class Config(Struct, frozen=True, kw_only=True):
     def blobs(self) -> Path:
         """Large raw bytes and attachments, by their hashes."""
         return self.data / "blobs"
+
+    @property
+    def shadow(self) -> Path | None:
+        """A second file of rules, without effect."""
+        return self.file.parent / self.triage.shadow if self.triage.shadow else None
+
+    @property
+    def templates(self) -> Path:
+        """Acknowledgements that rules name."""
+        return self.file.parent / self.triage.templates
+
+    @property
+    def articles(self) -> Path:
+        """Help articles that rules name."""
+        return self.file.parent / self.triage.articles
 
     @property
     def heads(self) -> Path:
@@ -144,6 +163,7 @@ def load_config(
     organisations = reader.named(document, "organisation", Organisation)
     teams = reader.named(document, "team", Team)
     place = reader.place(hub or HubSettings())
+    problems += clashes(doors(hub.listen, configured), path.name) if hub else ()
     if problems or hub is None:
         raise BadConfig(problems)
     return Config(
@@ -162,6 +182,7 @@ def load_config(
         delivery=hub.delivery,
         egress=hub.egress,
         threading=hub.threading,
+        triage=hub.triage,
         plugins=plugins,
         instances=configured,
         organisations=organisations,
@@ -211,12 +232,6 @@ def builtin_modules() -> list[str]:
         for module in pkgutil.iter_modules(package.__path__)
         if not module.name.startswith("_")
     ]
-
-
-def listen_address(listen: str) -> tuple[str, int]:
-    """Host and port of `host:port`, the host without the brackets of IPv6."""
-    host, _, port = listen.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 class _Reader:

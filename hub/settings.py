@@ -3,22 +3,24 @@
 docs/configuration.md is generated from here. What is read when, and from where, stands in `hub.config`.
 """
 
-import ipaddress
 import re
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from plugins import Secret
+from plugins import Domain, Fits, HostPort, Network, Secret
+from plugins.addresses import is_host_port, is_network, is_url
 
 STORES = ("sqlite:///", "postgresql+psycopg://")
 STORE_WORDS = '"sqlite:///path" or "postgresql+psycopg://user:password@host/name"'
 _MEBI = 1 << 20
-_HOST_PORT = re.compile(r"^(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):(\d{1,5})$")
-_PUBLIC_URL = re.compile(r"^https?://[^/?#\s]+(/[^?#\s]*)?$")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+Allowed = Annotated[
+    str, Fits('a network ("10.2.0.0/16") or "host:port"', lambda text: is_network(text) or is_host_port(text))
+]
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -67,19 +69,13 @@ class EgressConfig(Struct, frozen=True, kw_only=True):
     """The one way out by HTTP: https and public addresses, unless listed here."""
 
     allow: Annotated[
-        tuple[str, ...],
+        tuple[Allowed, ...],
         Meta(description='Internal places that may be called: networks ("10.2.0.0/16") or "host:port", also by http.'),
     ] = ()
     timeout: Annotated[Seconds, Meta(description="Seconds for a whole call.")] = 30.0
     max_answer: Annotated[Count, Meta(description="Bytes of an answer that are read; a longer one is refused.")] = (
         10 * _MEBI
     )
-
-    def __post_init__(self) -> None:
-        """Raises ValueError, naming every entry that is neither a network nor host:port."""
-        bad = [entry for entry in self.allow if not (_network(entry) or _host_port(entry))]
-        if bad:
-            raise ValueError(f'allow: {", ".join(bad)}: expected networks ("10.2.0.0/16") or "host:port"')
 
 
 class Threading(Struct, frozen=True, kw_only=True):
@@ -91,6 +87,27 @@ class Threading(Struct, frozen=True, kw_only=True):
     ] = 7
 
 
+class Triage(Struct, frozen=True, kw_only=True):
+    """What stands beside the rules. Paths go from the folder of this file."""
+
+    languages: Annotated[
+        tuple[str, ...],
+        Meta(description="Languages that a message is told apart in, where its channel does not say: two or more."),
+    ] = ()
+    shadow: Annotated[
+        str, Meta(description="A second file of rules, judged beside the first without effect. Unset: none.")
+    ] = ""
+    classifier: Annotated[
+        bool, Meta(description="Suggest type and service from what agents decided before; it never sets anything.")
+    ] = False
+    templates: Annotated[str, Meta(min_length=1, description="Folder of acknowledgements: NAME.LANGUAGE.md.")] = (
+        "templates"
+    )
+    articles: Annotated[
+        str, Meta(min_length=1, description="Folder of help articles: [SERVICE/]NAME.LANGUAGE.md.")
+    ] = "articles"
+
+
 class HubSettings(Struct, frozen=True, kw_only=True):
     """The `[hub]` table as it is written; `Config` holds it with its paths resolved."""
 
@@ -98,22 +115,29 @@ class HubSettings(Struct, frozen=True, kw_only=True):
         "Service desk"
     )
     language: Annotated[
-        str, Meta(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="Language of the desk (BCP 47).")
+        str,
+        Meta(description="Language of the desk (BCP 47)."),
+        Fits('a language, such as "en" or "pt-BR"', lambda text: _LANGUAGE.fullmatch(text) is not None),
     ] = "en"
-    listen: Annotated[str, Meta(description="Address of the web server: host:port, port 0 for a free one.")] = (
+    listen: Annotated[HostPort, Meta(description="Address of the web server, port 0 for a free one.")] = (
         "127.0.0.1:8080"
     )
     public_url: Annotated[
         str,
+        Fits(
+            'a web address without query and fragment, such as "https://desk.acme.test"',
+            lambda text: is_url(text) and "?" not in text,
+        ),
         Meta(description='How people and providers reach the hub: "https://desk.acme.test". Unset: http on `listen`.'),
     ] = ""
     proxies: Annotated[
-        tuple[str, ...],
+        tuple[Network, ...],
         Meta(description="Networks of your own reverse proxies, whose X-Forwarded-For tells limits apart."),
     ] = ()
     data: Annotated[str, Meta(min_length=1, description="Folder of the database, keys and large attachments.")] = "var"
     store: Annotated[
         str,
+        Fits(STORE_WORDS, lambda text: text.startswith(STORES)),
         Meta(
             description='"sqlite:///path" or "postgresql+psycopg://user:password@host/name". Unset: '
             "trunkline.db in `data`. TRUNKLINE_STORE wins, and keeps a password out of this file."
@@ -129,17 +153,7 @@ class HubSettings(Struct, frozen=True, kw_only=True):
     delivery: Annotated[Delivery, Meta(description="Tries, leases and parking of outgoing work.")] = Delivery()
     egress: Annotated[EgressConfig, Meta(description="The guarded outgoing HTTP client.")] = EgressConfig()
     threading: Annotated[Threading, Meta(description="When a message joins an open query.")] = Threading()
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for what a type can't say."""
-        if not _host_port(self.listen):
-            raise ValueError('listen: expected "host:port", such as "127.0.0.1:8080" or "[::1]:8080"')
-        if self.public_url and not _PUBLIC_URL.match(self.public_url):
-            raise ValueError('public_url: expected "https://host" without a query or fragment')
-        if bad := [entry for entry in self.proxies if not _network(entry)]:
-            raise ValueError(f'proxies: {", ".join(bad)}: expected networks ("10.2.0.0/16")')
-        if self.store and not self.store.startswith(STORES):
-            raise ValueError(f"store: expected {STORE_WORDS}")
+    triage: Annotated[Triage, Meta(description="What stands beside the rules.")] = Triage()
 
 
 class Organisation(Struct, frozen=True, kw_only=True):
@@ -147,7 +161,7 @@ class Organisation(Struct, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(min_length=1, max_length=200, description="The organisation's name.")]
     domains: Annotated[
-        tuple[str, ...],
+        tuple[Domain, ...],
         Meta(description="Mail domains whose users belong to it; a claimed sender (A0) gains nothing by it."),
     ] = ()
     issuers: Annotated[
@@ -160,16 +174,3 @@ class Team(Struct, frozen=True, kw_only=True):
     """A group of agents, `[team.SLUG]`; rules name it by its slug."""
 
     name: Annotated[str, Meta(min_length=1, max_length=200, description="The team's name.")]
-
-
-def _host_port(text: str) -> bool:
-    match = _HOST_PORT.match(text)
-    return match is not None and int(match[2]) < 65536
-
-
-def _network(text: str) -> bool:
-    try:
-        ipaddress.ip_network(text)
-    except ValueError:
-        return False
-    return True

@@ -1,5 +1,15 @@
 """The contract: authors write `from plugins import …` and nothing else."""
 
+from plugins.addresses import (
+    AddressOrDomain,
+    Domain,
+    Host,
+    HostPort,
+    MailAddress,
+    Network,
+    Printable,
+    WebAddress,
+)
 from plugins.errors import (
     BadConfig,
     Busy,
@@ -80,12 +90,14 @@ from plugins.protocols import (
     Ticketing,
     Webhook,
 )
+from plugins.settings import Fits, Unfit
 from plugins.signatures import check_age, hmac_sign, hmac_verify, standard_key, standard_sign, standard_verify
 from plugins.text import canonical_address, canonical_domain, canonical_email, one_line, spelled_address
 
 __all__ = [
     "CONTRACT_VERSION",
     "MOST_TEXT",
+    "AddressOrDomain",
     "Answer",
     "Answering",
     "Assurance",
@@ -103,6 +115,7 @@ __all__ = [
     "Connector",
     "Describable",
     "Desk",
+    "Domain",
     "Done",
     "Edited",
     "Effects",
@@ -112,7 +125,10 @@ __all__ = [
     "Fact",
     "Fetches",
     "Finding",
+    "Fits",
     "Fold",
+    "Host",
+    "HostPort",
     "HubPort",
     "Identity",
     "Instant",
@@ -120,16 +136,19 @@ __all__ = [
     "Keyed",
     "LeaseLost",
     "Line",
+    "MailAddress",
     "Malformed",
     "Media",
     "MediaRef",
     "Message",
+    "Network",
     "NotAuthentic",
     "Open",
     "Outgoing",
     "Page",
     "Pages",
     "Pause",
+    "Printable",
     "Problem",
     "Profiles",
     "Readable",
@@ -155,6 +174,8 @@ __all__ = [
     "Touched",
     "TrunklineError",
     "Uncertain",
+    "Unfit",
+    "WebAddress",
     "Webhook",
     "WrongTime",
     "canonical_address",

@@ -1,15 +1,17 @@
 """TOML tables to typed settings: every problem of a table is named at once, in the words of its author.
 
-Settings are msgspec structs (frozen, keyword-only) whose fields carry `Annotated[…, Meta(description=…)]`.
-A check over several fields stands in `__post_init__` and raises ValueError. msgspec's own decoder stops at the
-first error, hence the walk over fields here; it checks the leaves.
+Settings are msgspec structs (frozen, keyword-only) whose fields carry `Annotated[…, Meta(description=…)]`, and `Fits`
+beside it where a type can't say what is allowed. A check over several fields stands in `__post_init__` and raises
+`Unfit` (or ValueError), which is asked only once all fields are right by themselves. msgspec's own decoder stops at
+the first error, hence the walk over fields here; it checks the leaves.
 """
 
 import difflib
 import json
 import stat
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
@@ -19,11 +21,35 @@ from plugins.errors import Problem
 from plugins.model import Secret
 
 SettingsT = TypeVar("SettingsT", bound=msgspec.Struct)
+BesideT = TypeVar("BesideT")
 
 _BAD: Final[Any] = object()
 _SECRET_LIMIT = 64 * 1024  # bytes; a key, a password, a JSON credential
 _REFERENCE = 'a reference to a secret: "env:NAME" or "file:path"'
-_WORDS = {str: "text", bool: "true or false", int: "a whole number", float: "a number", Secret: _REFERENCE}
+_WORDS = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    datetime: "a date with a time, such as 2026-11-21T08:00:00Z",
+    Secret: _REFERENCE,
+}
+
+
+class Fits(msgspec.Struct, frozen=True):
+    """Beside Meta in `Annotated[…]`: what the value must look like, in words that stand after "expected"."""
+
+    words: str
+    """`"host:port", such as "127.0.0.1:8080"`."""
+    check: Callable[[Any], bool]
+
+
+class Unfit(ValueError):
+    """Raised by `__post_init__`: what doesn't go together, as (name of the setting, what is wrong)."""
+
+    def __init__(self, *wrong: tuple[str, str]) -> None:
+        super().__init__("; ".join(f"{key}: {what}" for key, what in wrong))
+        self.wrong = wrong
 
 
 class SettingRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,15 +110,22 @@ class _Reader:
                 self._bad(_join(path, name), "unknown key", _nearest(str(name), list(fields)))
         values: dict[str, Any] = {}
         for name, field in fields.items():
-            if name in table:
+            if name in table and not (table[name] == "" == field.default):  # written out, and still unset
                 values[field.name] = self.value(field.type, table[name], _join(path, name))
             elif field.required:
-                self._bad(_join(path, name), "is missing", f"needs {_words(field.type)}")
+                self._bad(_join(path, name), "is missing", f"needs {in_words(field.type)}")
         if len(self.problems) > before:
             return _BAD
+        return self._made(kind, values, path)
+
+    def _made(self, kind: type[Any], values: Mapping[str, Any], path: str) -> Any:
         try:
             return kind(**values)
-        except ValueError as error:  # from its __post_init__
+        except Unfit as error:  # from its __post_init__, as the next
+            for key, what in error.wrong:
+                self._bad(_join(path, key), what)
+            return _BAD
+        except ValueError as error:
             return self._bad(path, str(error))
 
     def value(self, hint: Any, value: Any, path: str) -> Any:
@@ -108,18 +141,21 @@ class _Reader:
         if get_origin(plain) is dict and _walks(get_args(plain)[1]):
             return self._mapping(get_args(plain)[1], value, path)
         try:
-            return msgspec.convert(value, Annotated[(plain, *_metas(hint))] if _metas(hint) else plain)
+            made = msgspec.convert(value, Annotated[(plain, *_metas(hint))] if _metas(hint) else plain)
         except msgspec.ValidationError as error:
             where = str(error).partition(" - at `$")[2].rstrip("`")
-            return self._bad(path + where, f"expected {_words(hint)}, got {_got(value)}", _choices(plain, value))
+            return self._bad(path + where, f"expected {in_words(hint)}, got {_got(value)}", choices(plain, value))
+        if all(fits.check(made) for fits in _beside(hint, Fits)):
+            return made
+        return self._bad(path, f"expected {in_words(hint)}")
 
     def _sequence(self, hint: Any, plain: Any, item: Any, value: Any, path: str) -> Any:
         if not isinstance(value, list):
-            return self._bad(path, f"expected {_words(hint)}, got {_got(value)}")
+            return self._bad(path, f"expected {in_words(hint)}, got {_got(value)}")
         try:
             msgspec.convert([None] * len(value), _sized(hint))
         except msgspec.ValidationError:
-            return self._bad(path, f"expected {_words(hint)}, got {len(value)}")
+            return self._bad(path, f"expected {in_words(hint)}, got {len(value)}")
         values = [self.value(item, each, f"{path}[{number}]") for number, each in enumerate(value)]
         return _BAD if _BAD in values else get_origin(plain)(values)
 
@@ -187,10 +223,15 @@ def _plain(hint: Any) -> Any:
 
 
 def _metas(hint: Any) -> list[msgspec.Meta]:
+    return _beside(hint, msgspec.Meta)
+
+
+def _beside(hint: Any, kind: type[BesideT]) -> list[BesideT]:
+    """What stands in `Annotated` of this kind, also in the parts of a union."""
     if get_origin(hint) is Annotated:
-        return [meta for meta in get_args(hint)[1:] if isinstance(meta, msgspec.Meta)] + _metas(get_args(hint)[0])
+        return [meta for meta in get_args(hint)[1:] if isinstance(meta, kind)] + _beside(get_args(hint)[0], kind)
     if get_origin(hint) in {Union, types.UnionType}:
-        return [meta for arg in get_args(hint) for meta in _metas(arg)]
+        return [meta for arg in get_args(hint) for meta in _beside(arg, kind)]
     return []
 
 
@@ -207,9 +248,18 @@ def _item(plain: Any) -> Any:
 
 
 def _walks(hint: Any) -> bool:
-    """Has it structs or secrets inside, which msgspec alone would not report one by one?"""
+    """Has it something inside that msgspec alone would not report one by one, or not at all?"""
+    return _nests(hint) or bool(_beside(hint, Fits)) or any(_walks(arg) for arg in _inside(hint))
+
+
+def _nests(hint: Any) -> bool:
+    """Has it structs or secrets inside?"""
     plain = _plain(hint)
-    return plain is Secret or _is_struct(plain) or any(_walks(arg) for arg in get_args(plain) if arg is not ...)
+    return plain is Secret or _is_struct(plain) or any(_nests(arg) for arg in _inside(hint))
+
+
+def _inside(hint: Any) -> list[Any]:
+    return [arg for arg in get_args(_plain(hint)) if arg is not ... and get_origin(_plain(hint)) is not Literal]
 
 
 def _sized(hint: Any) -> Any:
@@ -218,16 +268,18 @@ def _sized(hint: Any) -> Any:
     return Annotated[(list[Any], *limits)] if limits else list[Any]
 
 
-def _words(hint: Any) -> str:
+def in_words(hint: Any) -> str:
     """A type in an administrator's words, with its limits."""
     plain, limits = _plain(hint), "".join(_limits(_metas(hint), _plain(hint)))
+    if fits := _beside(hint, Fits):
+        return " and ".join(each.words for each in fits) + limits
     if get_origin(plain) is Literal:
         return "one of " + ", ".join(json.dumps(arg) for arg in get_args(plain))
     if get_origin(plain) is Union:
-        return " or ".join(_words(arg) for arg in get_args(plain))
+        return " or ".join(in_words(arg) for arg in get_args(plain))
     item = _item(plain)
     if item is not None:
-        return f"a list{limits}, each {_words(item)}"
+        return f"a list{limits}, each {in_words(item)}"
     if _is_struct(plain) or get_origin(plain) is dict:
         return "a table"
     return _WORDS.get(plain, getattr(plain, "__name__", str(plain))) + limits
@@ -267,7 +319,9 @@ def _got(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-def _choices(plain: Any, value: Any) -> str:
+def choices(hint: Any, value: Any) -> str:
+    """`did you mean …?` for a misspelt one of a few words; else ""."""
+    plain = _plain(hint)
     if get_origin(plain) is Literal and isinstance(value, str):
         return _nearest(value, [str(arg) for arg in get_args(plain)], allowed=False)
     return ""
@@ -291,7 +345,7 @@ def _rows(settings_type: type[msgspec.Struct], prefix: str) -> Iterator[SettingR
         inner = _item(plain)
         path = prefix + field.encode_name
         description = next((meta.description for meta in _metas(field.type) if meta.description), "")
-        yield SettingRow(name=path, type=_words(field.type), default=_default(field), description=description)
+        yield SettingRow(name=path, type=in_words(field.type), default=_default(field), description=description)
         if _is_struct(plain):
             yield from _rows(plain, f"{path}.")
         elif inner is not None and _is_struct(_plain(inner)):
@@ -304,6 +358,6 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     if value is None:
         return "unset"
-    if _walks(field.type):
+    if _nests(field.type):
         return "see below" if value else "[]"
     return json.dumps(msgspec.to_builtins(value), ensure_ascii=False)

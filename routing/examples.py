@@ -7,12 +7,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from plugins.settings import choices, in_words
 from routing.decide import decide
 from routing.explain import check_in_words, explain
 from routing.facts import Attachment, Facts, History, Person, Sender
 from routing.matrix import Impact, Priority, Urgency
 from routing.model import Decision, QueryType, RuleSet
 from routing.places import Report
+
+_SHOWN = 40
 
 
 class ExampleMessage(Struct, frozen=True, kw_only=True):
@@ -108,9 +111,18 @@ def _check(table: Any, kind: type[Struct], path: str, report: Report) -> bool:
         try:
             msgspec.convert(value, types[key])
         except msgspec.ValidationError as error:
-            report(f"{path}.{key}", str(error), "")
+            inside = str(error).partition(" - at `$")[2].rstrip("`")
+            report(f"{path}.{key}{inside}", *_wrong(types[key], value, error, inside))
             sound = False
     return sound
+
+
+def _wrong(kind: Any, value: Any, error: msgspec.ValidationError, inside: str) -> tuple[str, str]:
+    """What is wrong and what is allowed; of something inside a table or list, msgspec's words alone know what."""
+    if inside:
+        return str(error).partition(" - at")[0], ""
+    shown = f", not {value!r}" if isinstance(value, str | int) and len(str(value)) <= _SHOWN else ""
+    return f"expected {in_words(kind)}{shown}", choices(kind, value)
 
 
 def _example(table: Mapping[str, Any]) -> Example:

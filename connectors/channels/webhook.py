@@ -32,7 +32,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, ClassVar, Literal, get_args
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -58,6 +57,8 @@ from plugins import (
     Secret,
     Skipped,
     Step,
+    Unfit,
+    WebAddress,
     hookimpl,
     standard_key,
     standard_sign,
@@ -90,20 +91,27 @@ class WebhookSettings(Struct, frozen=True, kw_only=True):
     issuer: Annotated[
         str, Meta(description="Who authenticated them, as rules of trust name it; goes with scheme.", max_length=200)
     ] = ""
-    deliver_url: Annotated[str, Meta(description="Where answers are posted; empty: this instance can't answer.")] = ""
+    deliver_url: Annotated[
+        WebAddress, Meta(description="Where answers are posted; empty: this instance can't answer.")
+    ] = ""
     deliver_secret: Annotated[
         Secret | None, Meta(description="Signs the answers (whsec_…); default: the first of secrets.")
     ] = None
 
     def __post_init__(self) -> None:
         """Checks over several fields, and what a type can't say; blanked secrets pass."""
+        wrong = []
         if bool(self.scheme) != bool(self.issuer):
-            raise ValueError("scheme and issuer go together")
-        if self.deliver_url and (urlsplit(self.deliver_url).scheme not in {"http", "https"}):
-            raise ValueError("deliver_url must be an http or https address")
-        for secret in (*self.secrets, self.deliver_secret):
-            if secret and secret.reveal():
-                standard_key(secret)
+            wrong.append(("issuer" if self.scheme else "scheme", "is missing: scheme and issuer go together"))
+        named = [(f"secrets[{number}]", secret) for number, secret in enumerate(self.secrets)]
+        for key, secret in (*named, ("deliver_secret", self.deliver_secret)):
+            try:
+                if secret and secret.reveal():
+                    standard_key(secret)
+            except ValueError as error:
+                wrong.append((key, str(error)))
+        if wrong:
+            raise Unfit(*wrong)
 
 
 class _Sender(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -91,18 +91,82 @@ def test_every_problem_is_named_with_file_key_and_what_is_allowed(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("setting", "words"),
+    ("setting", "key", "words"),
     [
-        ('listen = "nowhere"', "host:port"),
-        ('listen = "127.0.0.1:70000"', "host:port"),
-        ('public_url = "ftp://x"', "https://host"),
-        ('store = "mysql://x"', "sqlite:///path"),
-        ('egress.allow = ["10.0.0.0/8", "foo"]', "foo"),
+        ('listen = "nowhere"', "listen", '"host:port", such as'),
+        ('listen = "127.0.0.1:70000"', "listen", "host:port"),
+        ('listen = "300.0.0.1:80"', "listen", "host:port"),
+        ('public_url = "ftp://x"', "public_url", "https://desk"),
+        ('public_url = "https://a@b/"', "public_url", "https://desk"),
+        ('public_url = "https://"', "public_url", "https://desk"),
+        ('public_url = "https://x/?a=b"', "public_url", "https://desk"),
+        ('language = "English"', "language", '"en"'),
+        ('store = "mysql://x"', "store", "sqlite:///path"),
+        ('proxies = ["10.0.0.0/8", "10.0.0.1/8"]', "proxies[1]", "10.2.0.0/16"),
+        ('egress.allow = ["10.0.0.0/8", "foo"]', "egress.allow[1]", "host:port"),
     ],
 )
-def test_a_value_of_the_wrong_form_is_refused_in_words(tmp_path: Path, setting: str, words: str):
+def test_a_value_of_the_wrong_form_is_refused_with_its_key_and_what_is_allowed(
+    tmp_path: Path, setting: str, key: str, words: str
+):
     (problem,) = problems_of(tmp_path, f"[hub]\n{setting}\n")
+    assert problem.startswith(f"plugins.toml: hub.{key}: expected ")
     assert words in problem
+
+
+def test_values_of_the_wrong_form_are_named_all_at_once_beside_other_mistakes(tmp_path: Path):
+    problems = problems_of(
+        tmp_path,
+        """
+        [hub]
+        listen = "nowhere"
+        public_url = "desk.acme.test"
+        proxies = ["x", "y"]
+        frob = 1
+        limits.waiting = 0
+        [organisation.acme]
+        name = "Acme"
+        domains = ["acme.test", "@acme.test", "10.0.0.1"]
+        [instance.mail]
+        kind = "email"
+        address = "desk"
+        aliases = ["a@b.test", "nobody"]
+        display_name = "a\\nb"
+        smtp = { host = "a b" }
+        [instance.hook]
+        kind = "webhook"
+        secrets = ["env:HOOK"]
+        deliver_url = "crm.acme.test"
+        """,
+    )
+    keys = {problem.split(": ")[1] for problem in problems}
+    assert keys == {
+        "hub.listen", "hub.public_url", "hub.proxies[0]", "hub.proxies[1]", "hub.frob", "hub.limits.waiting",
+        "organisation.acme.domains[1]", "organisation.acme.domains[2]", "instance.mail.address",
+        "instance.mail.aliases[1]", "instance.mail.display_name", "instance.mail.smtp.host",
+        "instance.hook.deliver_url",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_port_that_is_wanted_twice_is_refused_at_both_places(tmp_path: Path, host: str):
+    mailbox = '[instance.{}]\nkind = "email"\naddress = "{}@acme.test"\nlisten = {{ host = "{}", port = {} }}\n'
+    problems = problems_of(
+        tmp_path,
+        '[hub]\nlisten = "127.0.0.1:8025"\n'
+        + mailbox.format("one", "a", host, 8025)
+        + mailbox.format("two", "b", "127.0.0.2", 2525)
+        + mailbox.format("three", "c", "127.0.0.3", 2525)
+        + mailbox.format("four", "d", "127.0.0.3", 0)
+        + mailbox.format("five", "e", "127.0.0.3", 0),
+    )
+    assert len(problems) == 1
+    assert problems[0].startswith("plugins.toml: instance.one.listen: hub.listen has port 8025 already")
+
+
+def test_a_disabled_instance_takes_no_port(tmp_path: Path):
+    text = '[hub]\nlisten = "127.0.0.1:8025"\n[instance.one]\nkind = "email"\naddress = "a@b.test"\nenabled = false\n'
+    assert config_of(tmp_path, text + "listen = { port = 8025 }\n").instances[0].id == "one"
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path):

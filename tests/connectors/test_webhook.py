@@ -193,7 +193,7 @@ def test_channel_is_the_setting_and_decides_the_default_kind():
     [
         ({"secrets": []}, "at least 1"),
         ({"issuer": ""}, "go together"),
-        ({"deliver_url": "ftp://x"}, "http or https"),
+        ({"deliver_url": "ftp://x"}, "deliver_url: expected a web address"),
         ({"channel": "telex"}, "one of"),
         ({"secrets": ["env:SHORT"]}, "24 to 64 bytes"),
     ],

@@ -71,7 +71,7 @@ expect = { type = "incidence" }
         "rules.toml:24: matrix: person.low: 'P9' is no priority (allowed: P1, P2, P3, P4, P5)",
         "rules.toml:23: matrix: team: missing",
         "rules.toml:27: example 1: message.chanel: unknown key (allowed: channel, ",
-        "rules.toml:28: example 1: expect.type: Invalid enum value 'incidence'",
+        'rules.toml:28: example 1: expect.type: expected one of "incident", "request"',
         "rules.toml:30: extra: unknown table (allowed: rule, example, default, matrix, group,",
     ):
         assert any(line.startswith(expected) for line in found), (expected, found)

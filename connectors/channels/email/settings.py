@@ -1,27 +1,24 @@
 """What a site configures for one mailbox: who it is, where mail comes in, where mail goes out."""
 
-import re
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from plugins import Secret
+from plugins import AddressOrDomain, Fits, Host, MailAddress, Printable, Secret, Unfit, WebAddress
 
 Tls = Literal["tls", "starttls", "none"]
 Seconds = Annotated[float, Meta(gt=0)]
 
-_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
-
-
-def _refuse_control(*texts: str) -> None:
-    if not all(text.isprintable() for text in texts):
-        raise ValueError("host, user and names of folders can't hold control characters")
+Folder = Annotated[
+    str, Fits("a folder's name without control characters", lambda text: text != "" and text.isprintable())
+]
+"""The standard library sends CR and LF in an IMAP command as they come (S40)."""
 
 
 class OAuth(Struct, frozen=True, kw_only=True):
     """Log-in by bearer token at IMAP and SMTP, renewed with a refresh token (RFC 6749 §6)."""
 
-    token_url: Annotated[str, Meta(description="The provider's token endpoint, https.")]
+    token_url: Annotated[WebAddress, Meta(description="The provider's token endpoint, https.")]
     client_id: Annotated[str, Meta(description="Id of the application that was registered at the provider.")]
     client_secret: Annotated[Secret | None, Meta(description="Its secret; public applications have none.")] = None
     refresh_token: Annotated[Secret, Meta(description="The first refresh token; later ones are kept by the hub.")]
@@ -44,13 +41,13 @@ class Timeouts(Struct, frozen=True, kw_only=True):
 class Server(Struct, frozen=True, kw_only=True):
     """A server that we connect to."""
 
-    host: Annotated[str, Meta(description="Host name; its certificate must name it.", min_length=1)]
+    host: Annotated[Host, Meta(description="Host name; its certificate must name it.")]
     port: Annotated[int, Meta(description="0: the usual port for `tls`.", ge=0, le=65535)] = 0
     tls: Annotated[
         Tls, Meta(description="From the first byte, by STARTTLS, or (on loopback only, please) not at all.")
     ] = "tls"
     ca_file: Annotated[str, Meta(description="PEM file of an own certificate authority; the system's if unset.")] = ""
-    user: Annotated[str, Meta(description="Log-in name; at SMTP, unset means no log-in.")] = ""
+    user: Annotated[Printable, Meta(description="Log-in name; at SMTP, unset means no log-in.")] = ""
     password: Annotated[Secret | None, Meta(description="Password; leave out where `oauth` is set.")] = None
 
 
@@ -58,10 +55,12 @@ class Imap(Server, frozen=True, kw_only=True):
     """Mail is read from a mailbox."""
 
     folders: Annotated[
-        tuple[str, ...],
+        tuple[Folder, ...],
         Meta(description="Folders to read; IDLE watches the first, the others are polled.", min_length=1),
     ] = ("INBOX",)
-    move_to: Annotated[str, Meta(description="Folder for mails that are recorded; unset leaves them in place.")] = ""
+    move_to: Annotated[
+        Printable, Meta(description="Folder for mails that are recorded; unset leaves them in place.")
+    ] = ""
     start: Annotated[
         Literal["all", "new"], Meta(description="Which mails of a folder that is seen for the first time to take.")
     ] = "all"
@@ -69,26 +68,26 @@ class Imap(Server, frozen=True, kw_only=True):
     timeouts: Annotated[Timeouts, Meta(description="Seconds for each phase of a session.")] = Timeouts()
 
     def __post_init__(self) -> None:
-        """The standard library sends CR and LF in a command as they come (S40)."""
-        _refuse_control(self.host, self.user, self.move_to, *self.folders)
-        if not all(self.folders):
-            raise ValueError("names of folders can't be empty")
+        """What its fields don't say one by one."""
+        wrong = []
         if self.move_to in self.folders:
-            raise ValueError("move_to can't be one of the folders that are read")
+            wrong.append(("move_to", "can't be one of the folders that are read"))
         if not self.user:
-            raise ValueError("user is missing: IMAP has no anonymous mailboxes")
+            wrong.append(("user", "is missing: IMAP has no anonymous mailboxes"))
+        if wrong:
+            raise Unfit(*wrong)
 
 
 class Listen(Struct, frozen=True, kw_only=True):
     """Mail is handed to us by a mail server."""
 
-    host: Annotated[str, Meta(description="Address to listen on.", min_length=1)] = "127.0.0.1"
+    host: Annotated[Host, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(description="Port to listen on.", ge=0, le=65535)] = 2525
     protocol: Annotated[
         Literal["smtp", "lmtp"], Meta(description="LMTP (RFC 2033) where the mail server speaks it.")
     ] = "smtp"
     accept: Annotated[
-        tuple[str, ...],
+        tuple[AddressOrDomain, ...],
         Meta(description='Recipients to take: addresses, or "@domain" for all of one. Unset: our own addresses.'),
     ] = ()
     cert_file: Annotated[str, Meta(description="PEM certificate chain; with it STARTTLS is offered.")] = ""
@@ -108,10 +107,16 @@ class Listen(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Both files or none."""
+        wrong = []
         if bool(self.cert_file) != bool(self.key_file):
-            raise ValueError("cert_file and key_file belong together")
+            wrong.append((
+                "key_file" if self.cert_file else "cert_file",
+                "is missing: cert_file and key_file go together",
+            ))
         if self.require_tls and not self.cert_file:
-            raise ValueError("require_tls needs cert_file and key_file")
+            wrong.append(("require_tls", "needs cert_file and key_file"))
+        if wrong:
+            raise Unfit(*wrong)
 
 
 class Smtp(Server, frozen=True, kw_only=True):
@@ -119,17 +124,13 @@ class Smtp(Server, frozen=True, kw_only=True):
 
     timeout: Annotated[Seconds, Meta(description="Seconds for the connection and for each answer.")] = 60.0
 
-    def __post_init__(self) -> None:
-        """These stand in commands."""
-        _refuse_control(self.host, self.user)
-
 
 class EmailSettings(Struct, frozen=True, kw_only=True):
     """One mailbox. Without `smtp`, outgoing mail is caught and can be read in the console."""
 
-    address: Annotated[str, Meta(description="The mailbox's own address: sender and reply address.")]
-    display_name: Annotated[str, Meta(description="Name of the desk, shown as the sender.", max_length=200)] = ""
-    aliases: Annotated[tuple[str, ...], Meta(description="Further addresses that are delivered here.")] = ()
+    address: Annotated[MailAddress, Meta(description="The mailbox's own address: sender and reply address.")]
+    display_name: Annotated[Printable, Meta(description="Name of the desk, shown as the sender.", max_length=200)] = ""
+    aliases: Annotated[tuple[MailAddress, ...], Meta(description="Further addresses that are delivered here.")] = ()
     plus: Annotated[
         bool, Meta(description="`local+token@domain` is delivered here: answers then find their query by the address.")
     ] = True
@@ -145,15 +146,15 @@ class EmailSettings(Struct, frozen=True, kw_only=True):
     fallback_charset: Annotated[str, Meta(description="For mails that name no charset; unset: it is guessed.")] = ""
 
     def __post_init__(self) -> None:
-        """Addresses stand in SMTP commands and headers."""
-        for address in (self.address, *self.aliases):
-            if not _ADDRESS.fullmatch(address):
-                raise ValueError(f"{address!r} is not a plain address such as support@example.com")
-        if not self.display_name.isprintable():
-            raise ValueError("display_name can't hold control characters")
-        for server in (self.imap, self.smtp):
-            if server and server.user and not (server.password or self.oauth):
-                raise ValueError(f"{server.host}: user is set, so password or oauth is needed")
+        """A log-in needs something to log in with."""
+        sides = {"imap": self.imap, "smtp": self.smtp}
+        bare = [
+            side for side, server in sides.items() if server and server.user and not (server.password or self.oauth)
+        ]
+        if bare:
+            raise Unfit(
+                *((f"{side}.password", "is missing: user is set, so password or oauth is needed") for side in bare)
+            )
 
     @property
     def id_domain(self) -> str:

@@ -113,15 +113,20 @@ async def test_check_names_a_missing_certificate_file():
 
 
 BAD = [
-    ({"address": "no address"}, "plain address"),
+    ({"address": "no address"}, "instance.desk.address: expected a plain mail address"),
     ({"address": ADDRESS, "display_name": "a\r\nb"}, "control characters"),
-    ({"address": ADDRESS, "imap": {"host": "a\r\nb", "user": "u", "password": "env:P"}}, "control characters"),
-    ({"address": ADDRESS, "imap": {"host": "a", "user": "u"}}, "password or oauth"),
-    ({"address": ADDRESS, "imap": {"host": "a", "password": "env:P"}}, "user is missing"),
+    ({"address": ADDRESS, "imap": {"host": "a\r\nb", "user": "u", "password": "env:P"}}, "imap.host: expected a host"),
+    (
+        {"address": ADDRESS, "imap": {"host": "a", "user": "a\nb", "password": "env:P"}},
+        "imap.user: expected text without",
+    ),
+    ({"address": ADDRESS, "imap": {"host": "a", "user": "u", "password": "env:P", "folders": [""]}}, "imap.folders[0]"),
+    ({"address": ADDRESS, "imap": {"host": "a", "user": "u"}}, "imap.password: is missing"),
+    ({"address": ADDRESS, "imap": {"host": "a", "password": "env:P"}}, "imap.user: is missing"),
     ({"address": ADDRESS, "imap": {"host": "a", "user": "u", "password": "env:P", "move_to": "INBOX"}}, "move_to"),
     ({"address": ADDRESS, "imap": {"host": "a", "user": "u", "password": "secret"}}, "env:NAME"),
-    ({"address": ADDRESS, "listen": {"cert_file": "a.pem"}}, "belong together"),
-    ({"address": ADDRESS, "listen": {"require_tls": True}}, "require_tls needs"),
+    ({"address": ADDRESS, "listen": {"cert_file": "a.pem"}}, "listen.key_file: is missing"),
+    ({"address": ADDRESS, "listen": {"require_tls": True}}, "listen.require_tls: needs"),
     ({"address": ADDRESS, "smtp": {"host": "a", "tls": "maybe"}}, "tls"),
 ]
 

@@ -1,0 +1,69 @@
+"""Where a configuration listens: so that no port is wanted twice, and a taken one is named by its setting."""
+
+import errno
+import socket
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+from plugins import Finding, Problem
+from plugins.instances import Configured
+
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not bound
+
+
+class Door(Struct, frozen=True):
+    """One address to listen on, and the setting that says so."""
+
+    key: str
+    host: str
+    port: int
+
+
+def listen_address(listen: str) -> tuple[str, int]:
+    """Host and port of `host:port`, the host without the brackets of IPv6."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def doors(listen: str, instances: Sequence[Configured]) -> list[Door]:
+    """The web server's, and those of instances that run; port 0, which is any free one, is left out."""
+    found = [Door("hub.listen", *listen_address(listen))]
+    for one in instances:
+        own = getattr(one.settings, "listen", None)
+        if own is not None and one.instance.enabled:
+            found.append(Door(f"instance.{one.id}.listen", own.host, own.port))
+    return [door for door in found if door.port]
+
+
+def clashes(found: Sequence[Door], file: str) -> Iterator[Problem]:
+    """Every door that an earlier one stands in the way of."""
+    for number, door in enumerate(found):
+        for other in found[:number]:
+            if door.port == other.port and (door.host == other.host or {door.host, other.host} & _EVERYWHERE):
+                what = f"{other.key} has port {door.port} already"
+                yield Problem(file=file, key=door.key, what=what, fix="give each listener a port of its own")
+
+
+def trouble(door: Door) -> Finding | None:
+    """Why nobody can listen there now; None if it is free. It listens for an instant, without taking a connection."""
+    where = f"{door.key}: {door.host}:{door.port}"
+    try:
+        family = socket.AF_INET6 if ":" in door.host else socket.AF_INET
+        socket.create_server((door.host, door.port), family=family).close()
+    except socket.gaierror as error:
+        why, fix = f"{door.host} is not known ({error.strerror})", f"name an address of this machine in {door.key}"
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            why = "the port is taken by another program"
+            fix = f"`ss -ltnp 'sport = :{door.port}'` names it: end it, or set another port in {door.key}"
+        elif error.errno == errno.EACCES:
+            why = "ports below 1024 are the system's"
+            fix = f"set a higher one in {door.key}, or give the service AmbientCapabilities=CAP_NET_BIND_SERVICE"
+        elif error.errno == errno.EADDRNOTAVAIL:
+            why, fix = "this machine has no such address", f"name one of its own in {door.key}, or 0.0.0.0 for all"
+        else:
+            why, fix = str(error.strerror), f"correct {door.key}"
+    else:
+        return None
+    return Finding(ok=False, what=f"{where}: {why}", fix=fix)
