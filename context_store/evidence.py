@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, literal, null, select, text, union_all
 
 from context_store import tables as t
 from context_store.followed import reference_of_envelope
+from context_store.references import envelope_of, proves
 from context_store.shapes import OutboxView, fill
 from context_store.views import OUTBOX_COLUMNS, PAGE, outbox_view
 from plugins import Outgoing, TicketWork
@@ -307,7 +308,15 @@ def caught_step(conn: Connection, outbox_id: int, n: int) -> Caught | None:
 # ---- receipts ----------------------------------------------------------------------------------------
 
 
-def receipt(conn: Connection, envelope_id: int) -> tuple[str, str] | None:
-    """(state, reference) of an envelope: the reference of the query that its message went to, "" until recorded."""
-    state = conn.execute(select(t.envelopes.c.state).where(t.envelopes.c.id == envelope_id)).scalar()
-    return None if state is None else (state, reference_of_envelope(conn, envelope_id))
+def receipt(conn: Connection, number: str) -> tuple[str, str] | None:
+    """(state, reference) of what a receipt number was given for: the query that it went to, "" until recorded.
+
+    None for a number that we never gave, whether there is such an envelope or not.
+    """
+    envelope_id, e = envelope_of(number), t.envelopes.c
+    if envelope_id is None:
+        return None
+    found = conn.execute(select(e.state, e.key_hash).where(e.id == envelope_id)).first()
+    if found is None or not proves(number, envelope_id, found.key_hash):
+        return None
+    return found.state, reference_of_envelope(conn, envelope_id)

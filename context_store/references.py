@@ -4,30 +4,44 @@ The check is Damm's over GF(32): it finds every wrong character and every two ne
 "Total anti-symmetrische Quasigruppen", 2004; x ⊙ y = 2(x + y) is one in a field of characteristic 2).
 """
 
+import hmac
+
 from context_store.text import hash_key
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES = {character: value for value, character in enumerate(ALPHABET)}
 _FORGIVEN = str.maketrans({"O": "0", "I": "1", "L": "1", " ": None, "-": None, "\u2010": None, "\u2011": None})
-RECEIPT_DIGITS = 13
+ID_DIGITS, PROOF_DIGITS = 13, 6
+RECEIPT_DIGITS = ID_DIGITS + PROOF_DIGITS
 REFERENCE_DIGITS = 7
 
 
-def receipt_of(envelope_id: int) -> str:
-    """`R-07KQ4-…`: the id itself, so that it can be given before anything else is known."""
-    text = _checked(envelope_id, RECEIPT_DIGITS)
-    return f"R-{text[:5]}-{text[5:10]}-{text[10:]}"
+def receipt_of(envelope_id: int, key_hash: bytes) -> str:
+    """`R-07KQ4-…`: the id itself, so that it can be given before anything else is known, and a proof.
+
+    Ids can be counted up to; the proof is 30 bits of the delivery key's hash, which only its sender knows.
+    """
+    proof = int.from_bytes(hash_key("receipt", key_hash.hex())[:8], "big") >> (64 - 5 * PROOF_DIGITS)
+    text = _checked(envelope_id << 5 * PROOF_DIGITS | proof, RECEIPT_DIGITS)
+    return "-".join(("R", *(text[at : at + 5] for at in range(0, len(text), 5))))
 
 
 def envelope_of(receipt: str) -> int | None:
-    """The id in a receipt number, however it was typed; None if it is none."""
+    """The id in a receipt number, however it was typed; None if it is none. For agents: the proof is not looked at."""
     digits = _read(receipt, "R", RECEIPT_DIGITS)
     if digits is None:
         return None
     number = 0
-    for character in digits[:-1]:
+    for character in digits[:ID_DIGITS]:
         number = number << 5 | _VALUES[character]
     return number if number < 1 << 63 else None
+
+
+def proves(receipt: str, envelope_id: int, key_hash: bytes) -> bool:
+    """Was this receipt number given for that envelope?"""
+    given = _read(receipt, "R", RECEIPT_DIGITS) or ""
+    real = _read(receipt_of(envelope_id, key_hash), "R", RECEIPT_DIGITS) or ""
+    return hmac.compare_digest(given, real)
 
 
 def reference_of(number: int) -> str:

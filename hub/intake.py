@@ -176,9 +176,15 @@ class Intake:
         self._count += len(new)
         self._arrived.set()
         if not protected("ack"):
-            return [Received(id=envelope.id, fresh=True, receipt=receipt_of(envelope.id)) for envelope in new]
+            return [
+                Received(id=envelope.id, fresh=True, receipt=receipt_of(envelope.id, envelope.key_hash))
+                for envelope in new
+            ]
         rows = await asyncio.shield(waiting.done)
-        return [Received(id=row.id, fresh=row.fresh, receipt=receipt_of(row.id)) for row in rows]
+        return [
+            Received(id=row.id, fresh=row.fresh, receipt=receipt_of(row.id, envelope.key_hash))
+            for row, envelope in zip(rows, new, strict=True)
+        ]
 
     def _new(self, instance: str, envelope: Envelope) -> NewEnvelope:
         known = self._instances.get(instance)

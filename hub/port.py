@@ -67,11 +67,12 @@ class Port(HubEgress):
 
     async def reference(self, envelope: Envelope) -> str:
         """As the protocol says."""
-        found = await self._store.read(reference_for, hash_key(self._instance, envelope.key))
+        key = hash_key(self._instance, envelope.key)
+        found = await self._store.read(reference_for, key)
         if found is None:
             return ""
         number, reference = found
-        return reference or receipt_of(number)
+        return reference or receipt_of(number, key)
 
     async def notices(self) -> Sequence[str]:
         """As the protocol says. Announcements are not kept yet, so none is in force."""

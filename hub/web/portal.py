@@ -1,7 +1,7 @@
 """The portal: a form that needs no script, and the page that its receipt leads to.
 
-The form posts to its connector like any webhook; here is only its face. A receipt shows a stranger its query's
-reference and nothing that anybody wrote.
+The form posts to its connector like any webhook; here is only its face. A receipt shows whoever holds it its query's
+reference and nothing that anybody wrote; a wrong number is answered like one that was never given.
 """
 
 import secrets
@@ -9,10 +9,13 @@ import secrets
 from aiohttp import web
 
 from context_store import evidence
-from context_store.references import envelope_of
 from hub.instances import Instance
+from hub.web.peer import peer_of
 from hub.web.ports import Hub
 from hub.web.site import HUB, problem_page, render
+
+LOOKS = 300
+"""Receipt pages of one address in a minute: a page looks again every 3 s, and many people may share an address."""
 
 
 def forms(hub: Hub) -> list[Instance]:
@@ -40,9 +43,10 @@ async def form(request: web.Request) -> web.StreamResponse:
 
 async def receipt(request: web.Request) -> web.StreamResponse:
     """Refreshes itself until the query's reference is known."""
-    number = request.match_info["receipt"]
-    envelope = envelope_of(number)
-    found = await request.app[HUB].store.read(evidence.receipt, envelope) if envelope is not None else None
+    hub, number = request.app[HUB], request.match_info["receipt"]
+    if not hub.fabric.allow(f"receipt:{peer_of(request)}", LOOKS, 60):
+        return problem_page(request, 429, "Too many looks at receipts from your address. Wait a minute.")
+    found = await hub.store.read(evidence.receipt, number)
     if found is None:
         return problem_page(request, 404, "We don't know this receipt number. Please check it for typing errors.")
     state, reference = found

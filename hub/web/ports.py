@@ -22,6 +22,12 @@ class Intake(Protocol):
     async def accept(self, instance_id: str, request: Request) -> Reply: ...
 
 
+class Fabric(Protocol):
+    """Limits that are counted together."""
+
+    def allow(self, key: str, most: int, seconds: float) -> bool: ...
+
+
 class Hub(Protocol):
     """`hub.app.Hub`, as far as pages see it."""
 
@@ -41,6 +47,8 @@ class Hub(Protocol):
     def intake(self) -> Intake: ...
     @property
     def telemetry(self) -> Telemetry: ...
+    @property
+    def fabric(self) -> Fabric: ...
 
 
 class Operations(Protocol):

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from context_store import Store, StoreRefused
 from context_store.alarms import clear, raise_
 from context_store.cursors import cursors_of, read_cursor
-from context_store.references import ALPHABET, canonical_reference, envelope_of, receipt_of, reference_of
+from context_store.references import ALPHABET, canonical_reference, envelope_of, proves, receipt_of, reference_of
 from context_store.secrets import Vault
 from context_store.tables import alarms, instance_state
 from context_store.timers import Timer, add_timers, cancel_timers, due_timers, next_due, settle_timers
@@ -62,14 +62,16 @@ async def test_pin_opens_nothing_without_its_subject(store: Store):
 
 @given(st.integers(0, (1 << 63) - 1))
 def test_receipt_gives_the_id_back(number: int):
-    receipt = receipt_of(number)
+    receipt = receipt_of(number, b"key")
     assert envelope_of(receipt) == number
     assert envelope_of(f" {receipt.lower().replace('-', ' ')} ") == number
+    assert proves(receipt.lower(), number, b"key")
+    assert not proves(receipt, number, b"another key")
 
 
 @given(st.integers(0, (1 << 63) - 1), st.data())
 def test_receipt_with_one_wrong_character_is_none(number: int, data: st.DataObject):
-    receipt = receipt_of(number)
+    receipt = receipt_of(number, b"key")
     place = data.draw(st.sampled_from([at for at, c in enumerate(receipt) if c in ALPHABET and at > 1]))
     other = data.draw(st.sampled_from([c for c in ALPHABET if c != receipt[place]]))
     assert envelope_of(receipt[:place] + other + receipt[place + 1 :]) is None

@@ -13,7 +13,9 @@ from aiohttp import web
 from context_store import Store
 from context_store.blobs import BlobStore
 from context_store.references import receipt_of
+from context_store.text import hash_key
 from hub.config import Config, load_config
+from hub.fabric.local import LocalFabric
 from hub.instances import Instance
 from hub.telemetry import Telemetry
 from hub.web import auth
@@ -120,6 +122,7 @@ class Desk:
     operations: Operations
     blobs: BlobStore
     telemetry: Telemetry = field(default_factory=lambda: Telemetry(["portal", "hooks"]))
+    fabric: LocalFabric = field(init=False)
     url: str = ""
     app: Any = None
     ids: dict[str, Any] = field(default_factory=dict)
@@ -145,9 +148,10 @@ async def desk(tmp_path: Path, password_hash: str) -> AsyncIterator[Desk]:
     store = await Store.open(config.store, config.data, clock)
     instances = {each.id: Instance(each, None) for each in config.instances}
     desk = Desk(config, clock, store, instances, Intake(instances), Operations(), BlobStore(config.data))
+    desk.fabric = LocalFabric(clock)
     sample = Sample(store, password_hash)
     desk.ids = await store.write(sample.fill)
-    desk.ids["receipt"] = receipt_of(desk.ids["envelope"])
+    desk.ids["receipt"] = receipt_of(desk.ids["envelope"], hash_key(str(desk.ids["envelope"])))
     for n in (0, 1):
         await store.write(_keep, desk.ids[f"blob{n}"])
     desk.app = make_app(desk, desk.operations)

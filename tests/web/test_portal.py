@@ -4,8 +4,14 @@ import re
 
 import msgspec
 
-from context_store.references import receipt_of
+from context_store.references import ALPHABET, envelope_of, receipt_of
+from context_store.text import hash_key
 from hub.instances import Instance
+
+
+def given(envelope: int) -> str:
+    """The receipt of a sample envelope, whose key is its id."""
+    return receipt_of(envelope, hash_key(str(envelope)))
 
 
 async def test_the_form_posts_to_its_connector_and_needs_no_script(client):
@@ -52,15 +58,34 @@ async def test_a_receipt_looks_again_until_its_message_is_recorded(desk, client)
     browser = await client()
     sample = Sample(desk.store, "")
     waiting = await desk.store.write(lambda conn: sample.envelope(conn, "portal", "pending", b"x"))
-    answer = await browser.get(f"/portal/receipt/{receipt_of(waiting)}")
+    answer = await browser.get(f"/portal/receipt/{given(waiting)}")
     assert answer.headers["Refresh"] == "3"
-    assert receipt_of(waiting) in await answer.text()
-    parked = await browser.get(f"/portal/receipt/{receipt_of(desk.ids['parked'])}")
+    assert given(waiting) in await answer.text()
+    parked = await browser.get(f"/portal/receipt/{given(desk.ids['parked'])}")
     assert "Refresh" not in parked.headers
     assert "A person at the desk will look at it" in await parked.text()
 
 
 async def test_receipts_that_are_none_or_were_never_given_are_not_found(client):
     browser = await client()
-    for bad in ("R-1", receipt_of(1), "x" * 500, "%00"):
+    for bad in ("R-1", given(1), "x" * 500, "%00"):
         assert (await browser.get(f"/portal/receipt/{bad}")).status == 404
+
+
+async def test_a_guessed_number_is_answered_like_one_that_was_never_given(desk, client):
+    browser = await client()
+    real = desk.ids["receipt"]
+    guess = receipt_of(envelope_of(real), b"somebody else's key")
+    assert guess[:16] == real[:16]
+    pages = [await browser.get(f"/portal/receipt/{number}") for number in (guess, given(1))]
+    assert [page.status for page in pages] == [404, 404]
+    assert await pages[0].text() == await pages[1].text()
+    assert (await browser.get(f"/portal/receipt/{real.lower()}")).status == 200
+    assert set(real.replace("-", "")) - {"R"} <= set(ALPHABET)
+
+
+async def test_nobody_looks_at_receipts_without_end(desk, client):
+    browser = await client()
+    answers = [(await browser.get("/portal/receipt/R-1")).status for _ in range(301)]
+    assert set(answers[:300]) == {404}
+    assert answers[300] == 429
