@@ -14,6 +14,7 @@ from context_store.ids import EPOCH_MS
 from context_store.lookups import KnownIdentity, KnownMessage, Wanted
 from context_store.text import canonical, hash_key, lane_of
 from hub import apply
+from hub.bounds import MOST_KEY
 from hub.communicate.acknowledge import may_acknowledge, words
 from hub.communicate.compose import Answer, Answered, compose
 from hub.communicate.route import route
@@ -48,7 +49,6 @@ AUTOMATIC_MOST = 20
 """Automatic messages of one identity within an hour; more are a loop (R16)."""
 REPORTS = frozenset({"bounce", "receipt", "report"})
 """Never a loop: one daemon reports for a whole provider (`mailer-daemon@googlemail.com`), each time on another mail."""
-MAX_MEDIA = 1000
 
 Outcome = tuple[str, str, int | None]
 
@@ -114,6 +114,8 @@ def kept_fields(item: Message) -> str:
     fields = dict(item.fields)
     if item.fallback is not None:
         fields[FIELD] = f"{item.fallback.scheme}:{item.fallback.value}"
+    if item.reply_to is not None:  # an agent sees it, nothing follows it (design §5)
+        fields["reply-to"] = f"{item.reply_to.scheme}:{item.reply_to.value}"
     return canonical(as_json(fields))
 
 
@@ -228,9 +230,9 @@ class Judge:
             assurance=item.sender.assurance, standing=place.standing, subject=canonical(item.subject, 2000),
             text=canonical(item.text), folds=as_json(item.folds), html=canonical(item.html),
             language=canonical(item.language, 35), recipients=names(item.recipients),
-            fields=kept_fields(item), replies_to=canonical(as_json(item.replies_to[:50])),
+            fields=kept_fields(item), replies_to=canonical(as_json([key[:MOST_KEY] for key in item.replies_to[:MOST_NAMED]])),
         )  # fmt: skip
-        for n, media in enumerate(item.media[:MAX_MEDIA]):
+        for n, media in enumerate(item.media):
             self._attach(message, n, media, instance)
         body = {"channel": instance.channel, "instance": instance.id, "standing": place.standing}
         self.draft.event("message.received", place.query.root_id, f"identity:{sender.id}", body, message.id)

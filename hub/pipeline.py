@@ -36,7 +36,7 @@ from hub.keys import Keys
 from hub.lines import topics_of
 from hub.recognise import Directory
 from hub.telemetry import Telemetry
-from hub.workers import Parsed, Parsers
+from hub.workers import Parsed, Parsers, large
 from plugins import Clock
 from routing import RuleSet
 
@@ -99,11 +99,12 @@ class Pipeline:
     async def take(self, pending: Sequence[PendingEnvelope]) -> None:
         """Parse, judge and record; what fails to parse is tried again or parked, the others go on."""
         whole, damaged = await asyncio.to_thread(self._with_bytes, pending)
-        parsed = [*damaged, *await self.parsers.parse(whole)]
-        good = [p for p in parsed if not p.cause]
-        await self._note_failures([p for p in parsed if p.cause])
-        if good:
-            await self._record(good)
+        await self._note_failures(damaged)
+        for part in (whole,) if self.isolated else _quick_first(whole):
+            parsed = await self.parsers.parse(part)
+            await self._note_failures([p for p in parsed if p.cause])
+            if good := [p for p in parsed if not p.cause]:
+                await self._record(good)
 
     async def _record(self, parsed: Sequence[Parsed]) -> None:
         """One transaction for all; a poisoned one among them is found by halving."""
@@ -181,6 +182,17 @@ class Pipeline:
         crashpoint("park.before_commit")
         await self.store.write(settle, outcomes, self.store.node, to_millis(self.clock.now()))
         self.intake.pending -= parked
+
+
+def _quick_first(envelopes: Sequence[PendingEnvelope]) -> tuple[Sequence[PendingEnvelope], ...]:
+    """Those that a large one would only hold up, then the large ones with whatever stands behind them in their lanes."""
+    lanes = set[int]()
+    quick, slow = list[PendingEnvelope](), list[PendingEnvelope]()
+    for envelope in envelopes:
+        if large(envelope):
+            lanes.add(envelope.lane)
+        (slow if envelope.lane in lanes else quick).append(envelope)
+    return tuple(part for part in (quick, slow) if part)
 
 
 def _write(conn: Connection, batch: Batch) -> None:

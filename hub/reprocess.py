@@ -17,7 +17,7 @@ from context_store.audit import NewEvent, add_events
 from context_store.text import canonical
 from context_store.times import to_millis
 from hub.draft import as_json
-from hub.items import MAX_MEDIA, item_hash, kept_fields
+from hub.items import item_hash, kept_fields
 from hub.workers import Parsed
 from plugins import Media, Message
 
@@ -94,10 +94,10 @@ def _attach_again(conn: Connection, hub: "Hub", wanted: dict[int, Message]) -> N
     """Attachments are replaced where their bytes are others now; what only the provider has is left alone."""
     old = rederive.attachments_of(conn, list(wanted))
     changed = {
-        number: item.media[:MAX_MEDIA]
+        number: item.media
         for number, item in wanted.items()
         if all(media.data is not None for media in item.media)
-        and [sha for _, sha in old.get(number, [])] != [_sha(media) for media in item.media[:MAX_MEDIA]]
+        and [sha for _, sha in old.get(number, [])] != [_sha(media) for media in item.media]
     }
     if not changed:
         return

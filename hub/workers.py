@@ -1,4 +1,4 @@
-"""Parsing: quick and trusted payloads in a thread, what is dangerous (mail) in worker processes with limits.
+"""Parsing: quick and trusted payloads in a thread, what is dangerous (mail) or large in worker processes with limits.
 
 asyncio can't stop a bad parser, a process can be killed: an isolated `parse` gets its time, its memory and its own
 address space, and whatever happens there costs the envelope one of two workers before it is parked (reliability.md
@@ -20,9 +20,11 @@ import msgspec
 from msgspec import Struct
 from pebble import ProcessExpired, ProcessPool
 
+from context_store.journal import INLINE
 from context_store.pending import PendingEnvelope
 from context_store.text import canonical
 from context_store.times import from_millis
+from hub.bounds import bounded
 from hub.config import ParseLimits
 from plugins import Envelope, Item, Skipped
 from plugins.instances import load_instances
@@ -65,6 +67,11 @@ class Kept(Struct, frozen=True, kw_only=True):
     facts: Mapping[str, str] = {}
 
 
+def large(pending: PendingEnvelope) -> bool:
+    """Too large to be parsed beside the event loop."""
+    return pending.size > INLINE
+
+
 def envelope_of(pending: PendingEnvelope) -> Envelope:
     """The contract's envelope, from the journal's row."""
     kept = msgspec.json.decode(pending.facts, type=Kept)
@@ -72,10 +79,10 @@ def envelope_of(pending: PendingEnvelope) -> Envelope:
 
 
 def parse_one(connector: Any, envelope: Envelope) -> bytes:
-    """Items, encoded; raises what the connector raised."""
-    items = []
+    """Items within bounds, encoded; raises what the connector raised."""
+    items = list[Item]()
     for item in connector.parse(envelope):
-        items.append(item)
+        items.append(bounded(item))
         if len(items) > MAX_ITEMS:
             items = [Skipped(reason=f"more than {MAX_ITEMS} items in one envelope", park=True)]
             break
@@ -146,17 +153,18 @@ class Parsers:
 
     async def parse(self, envelopes: Sequence[PendingEnvelope]) -> list[Parsed]:
         """In the order given; every failure is told, none raised."""
-        quick = [e for e in envelopes if not self._isolated(e)]
-        slow = [e for e in envelopes if self._isolated(e)]
+        quick = [e for e in envelopes if not self._apart(e)]
+        slow = [e for e in envelopes if self._apart(e)]
         async with asyncio.TaskGroup() as group:
             here = group.create_task(self._in_thread(quick))
             there = [group.create_task(self._in_worker(e)) for e in slow]
         parsed = {p.envelope.id: p for p in [*here.result(), *(task.result() for task in there)]}
         return [parsed[e.id] for e in envelopes]
 
-    def _isolated(self, envelope: PendingEnvelope) -> bool:
+    def _apart(self, envelope: PendingEnvelope) -> bool:
+        """In a process of its own: one call over megabytes holds the interpreter, whatever thread it runs in."""
         connector = self._connectors.get(envelope.instance)
-        return connector is not None and bool(connector.isolate)
+        return connector is not None and (bool(connector.isolate) or large(envelope))
 
     async def _in_thread(self, envelopes: Sequence[PendingEnvelope]) -> list[Parsed]:
         if not envelopes:
@@ -184,11 +192,12 @@ class Parsers:
             return _failed(envelope, error)
 
     async def _in_worker(self, envelope: PendingEnvelope) -> Parsed:
-        future = self._workers().schedule(
-            parse_there, args=(envelope.instance, envelope_of(envelope)), timeout=self._limits.seconds
-        )
+        args, seconds = (envelope.instance, envelope_of(envelope)), self._limits.seconds
+        # in a thread: the first call starts the workers
+        future = await asyncio.to_thread(self._workers().schedule, parse_there, args=args, timeout=seconds)
         try:
-            return Parsed(envelope, _decoder.decode(await asyncio.wrap_future(cast("Future[Any]", future))))
+            items = await asyncio.wrap_future(cast("Future[Any]", future))
+            return Parsed(envelope, await asyncio.to_thread(_decoder.decode, items))
         except FutureTimeout:
             text = f"no result within {self._limits.seconds:g} s; its worker was killed"
             return Parsed(envelope, cause="parse_timeout", trace=text, worker_lost=True)

@@ -22,6 +22,8 @@ _ATOM = re.compile(r"[^\s\"(),:;<>@\[\\\]\x00-\x20\x7f]+")
 
 def one_line(text: str, size: int = 1000) -> str:
     """At most `size` characters without line ends and other control characters, for subjects and names."""
+    if len(text) <= size and text.isprintable():  # nearly all are
+        return text.strip()
     return _BREAKS.sub(" ", text[: 4 * size]).strip()[:size].rstrip()
 
 

@@ -6,7 +6,7 @@ the delivery's key, so that a double click is one message), `name`, `email`, `su
 kept as they are, for rules.
 
 Nothing that a person sent is lost for a mistake in it: without a usable address the message hangs on an identity of
-this submission alone; a filled `website` marks the message as automatic, so that it is recorded but never answered; of a
+this submission alone; a filled `website` marks the message as automatic: recorded, but never answered; of a
 form that breaks off, what came is the message, and its field `limits` says so. A form without any content is skipped
 with that reason; its bytes stay. What is no form at all (no browser sends it) is refused with a page that says so, and
 nothing is kept: a stranger's garbage is not put before a person.
@@ -74,7 +74,7 @@ class PortalConnector:
     contract: ClassVar[int] = 1
     kind: ClassVar[str] = "portal"
     settings_type: ClassVar[type[PortalSettings]] = PortalSettings
-    isolate: ClassVar[bool] = False
+    isolate: ClassVar[bool] = True  # anybody may send a form, of any size
     channel: ClassVar[Channel] = "portal"
     capabilities = Capabilities(media=True, max_media=_LIMIT, max_body=_LIMIT)
     accepted = Reply(body=b"Your message has been received.\n")

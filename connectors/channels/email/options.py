@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from plugins import MOST_TEXT
+
 
 class Limits(Struct, frozen=True, kw_only=True):
     """Bounds of one mail. Beyond one the rest is left unread and `fields["limits"]` names it; the raw mail is kept.
@@ -19,7 +21,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Bytes of one part's header block."""
     addresses: int = 500
     """Addresses of one header; also the longest `Message.recipients`."""
-    text: int = 1 << 20
+    text: int = MOST_TEXT
     """Characters of `Message.text`; the whole of a longer text becomes an attachment."""
     html: int = 1 << 20
     """Bytes of an HTML body that is sanitised; a longer one becomes an attachment."""
