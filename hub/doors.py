@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from plugins import Finding, Problem
+from plugins import Problem
 from plugins.instances import Configured
 
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not bound
@@ -45,25 +45,41 @@ def clashes(found: Sequence[Door], file: str) -> Iterator[Problem]:
                 yield Problem(file=file, key=door.key, what=what, fix="give each listener a port of its own")
 
 
-def trouble(door: Door) -> Finding | None:
-    """Why nobody can listen there now; None if it is free. It listens for an instant, without taking a connection."""
-    where = f"{door.key}: {door.host}:{door.port}"
+class Trouble(Struct, frozen=True):
+    """Why nobody can listen at a door now."""
+
+    code: int
+    what: str
+    fix: str
+
+
+def trouble(door: Door) -> Trouble | None:
+    """None if it is free. It listens for an instant, without taking a connection."""
     try:
         family = socket.AF_INET6 if ":" in door.host else socket.AF_INET
         socket.create_server((door.host, door.port), family=family).close()
-    except socket.gaierror as error:
-        why, fix = f"{door.host} is not known ({error.strerror})", f"name an address of this machine in {door.key}"
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            why = "the port is taken by another program"
-            fix = f"`ss -ltnp 'sport = :{door.port}'` names it: end it, or set another port in {door.key}"
-        elif error.errno == errno.EACCES:
-            why = "ports below 1024 are the system's"
-            fix = f"set a higher one in {door.key}, or give the service AmbientCapabilities=CAP_NET_BIND_SERVICE"
-        elif error.errno == errno.EADDRNOTAVAIL:
-            why, fix = "this machine has no such address", f"name one of its own in {door.key}, or 0.0.0.0 for all"
-        else:
-            why, fix = str(error.strerror), f"correct {door.key}"
-    else:
-        return None
-    return Finding(ok=False, what=f"{where}: {why}", fix=fix)
+        why, fix = _words(door).get(error.errno or 0, (str(error.strerror), f"correct {door.key}"))
+        return Trouble(error.errno or 0, f"{door.host}:{door.port}: {why}", fix)
+    return None
+
+
+def _words(door: Door) -> dict[int, tuple[str, str]]:
+    return {
+        errno.EADDRINUSE: (
+            "the port is taken by another program",
+            f"`ss -ltnp 'sport = :{door.port}'` names it: end it, or set another port in {door.key}",
+        ),
+        errno.EACCES: (
+            "ports below 1024 are the system's",
+            f"set a higher one in {door.key}, or give the service AmbientCapabilities=CAP_NET_BIND_SERVICE",
+        ),
+        socket.EAI_NONAME: (
+            "no such name is known",
+            f"name an address of this machine in {door.key}",
+        ),
+        errno.EADDRNOTAVAIL: (
+            "this machine has no such address",
+            f"name one of its own in {door.key}, or 0.0.0.0 for all",
+        ),
+    }

@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,17 @@ def place(common: Common) -> Place:
     return load_place(path_of(common))
 
 
+def answers(path: Path) -> bool:
+    """Does a hub run here? Its socket is left behind by one that was killed."""
+    try:
+        with socket.socket(socket.AF_UNIX) as own:
+            own.settimeout(1)
+            own.connect(str(path))
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def reading(common: Common) -> Iterator[Connection]:
     """The store, read-only. Raises BadConfig or StoreError."""
@@ -48,10 +60,10 @@ def perform(common: Common, name: str, **given: Any) -> Any:
     """
     actor = f"cli:{getpass.getuser()}"
     where = place(common)
-    socket = where.data / "trunkline.sock"
-    if socket.is_socket():
+    path = where.data / "trunkline.sock"
+    if path.is_socket():
         try:
-            return asyncio.run(_ask(socket, name, {"actor": actor, **given}))
+            return asyncio.run(_ask(path, name, {"actor": actor, **given}))
         except aiohttp.ClientConnectorError:
             pass  # left behind by a process that was killed
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -61,10 +73,10 @@ def perform(common: Common, name: str, **given: Any) -> Any:
     return asyncio.run(_run_here(load(common), name, actor, given))
 
 
-async def _ask(socket: Path, name: str, given: dict[str, Any]) -> Any:
+async def _ask(path: Path, name: str, given: dict[str, Any]) -> Any:
     timeout = aiohttp.ClientTimeout(total=SOCKET_SECONDS)
     async with (
-        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)), timeout=timeout) as session,
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path)), timeout=timeout) as session,
         session.post(f"http://hub/ops/{name}", data=msgspec.json.encode(given)) as response,
     ):
         answer = msgspec.json.decode(await response.read(), type=dict[str, Any])

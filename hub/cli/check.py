@@ -1,16 +1,19 @@
 """`trunkline check`: is this configuration good, and do its connections work? Without effects."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import errno
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from context_store import StoreError, examine, reader
 from hub.attempt import HubEgress
-from hub.cli.access import load
+from hub.cli.access import answers, load
 from hub.cli.common import DEFAULT, UNWELL, WELL, Common
 from hub.cli.output import as_json, err, table
 from hub.clock import SystemClock
 from hub.config import Config
+from hub.doors import doors, trouble
 from hub.egress import Client
 from hub.instances import Instance
 from hub.rules import read_rules
@@ -49,9 +52,32 @@ async def _all(config: Config, *, offline: bool) -> list[tuple[str, Finding]]:
     found = [(config.file.name, Finding(ok=True, what=f"{len(config.instances)} instances"))]
     found += [("rules", one) for one in _rules(config)]
     found += [("store", one) for one in _store(config)]
+    found += list(_listening(config))
     async for where, one in _connections(config, offline=offline):
         found.append((where, one))
     return found
+
+
+def _listening(config: Config) -> Iterator[tuple[str, Finding]]:
+    """Can it listen where it says? A hub that runs here holds these ports itself."""
+    runs = answers(config.socket)
+    for door in doors(config.listen, config.instances):
+        bad = trouble(door)
+        if bad is None:
+            yield door.key, Finding(ok=True, what=f"{door.host}:{door.port} is free")
+        elif runs and bad.code == errno.EADDRINUSE:
+            yield door.key, Finding(ok=True, what=f"{door.host}:{door.port} is taken: the hub runs here")
+        else:
+            yield door.key, Finding(ok=False, what=bad.what, fix=bad.fix)
+    if urlsplit(config.public_url).scheme == "http" and not _loopback(urlsplit(config.public_url).hostname or ""):
+        yield "hub.public_url", Finding(
+            ok=False, what="passwords and messages would cross the network unencrypted",
+            fix="put a proxy that does TLS before the hub, and set public_url to its https:// address",
+        )  # fmt: skip
+
+
+def _loopback(host: str) -> bool:
+    return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
 def _rules(config: Config) -> Sequence[Finding]:

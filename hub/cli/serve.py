@@ -18,7 +18,8 @@ from hub.cli.access import load
 from hub.cli.common import AWAY, DEFAULT, WELL, Common, Unreachable
 from hub.cli.log import configure
 from hub.cli.output import complain, say, table, visible
-from hub.config import fault_switches, load_config
+from hub.config import Config, fault_switches, load_config
+from hub.doors import doors, trouble
 from hub.instances import Instance
 from hub.web.auth import administrator_link
 from plugins import BadConfig
@@ -45,7 +46,14 @@ def serve(*, common: Common = DEFAULT) -> int:
     try:
         return uvloop.run(_serve(build(config)))
     except OSError as error:
-        raise Unreachable(f"can't listen or write: {error}") from error
+        taken = [f"{where}: {why}" for where, why in _shut(config) if where == "hub.listen"]
+        raise Unreachable("\n".join(taken) or f"can't listen or write: {error}") from error
+
+
+def _shut(config: Config) -> list[tuple[str, str]]:
+    """(setting, why and what to do) of every address where nobody can listen now."""
+    found = [(door.key, trouble(door)) for door in doors(config.listen, config.instances)]
+    return [(key, f"{one.what}; {one.fix}") for key, one in found if one is not None]
 
 
 async def _serve(hub: Hub) -> int:
@@ -59,9 +67,12 @@ async def _serve(hub: Hub) -> int:
         loop.add_signal_handler(name, asked)
     # From the first moment on: SIGHUP would end the process otherwise.
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    shut = _shut(hub.config)
     await hub.start()
     loop.add_signal_handler(signal.SIGHUP, _task(lambda: _reload(hub)))
     await _greet(hub)
+    for where, why in shut:
+        complain(f"{where}: {why}. The hub serves everything else, and tries this again and again.")
     collect_less()
     await _first(hub.failed, stop)
     if hub.failed.is_set():

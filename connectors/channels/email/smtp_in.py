@@ -41,7 +41,13 @@ async def listening(hub: HubPort, settings: EmailSettings) -> AsyncIterator["Gat
     """
     assert settings.listen
     gate = Gate(hub, settings, settings.listen)
-    server = await asyncio.get_running_loop().create_server(gate.protocol, settings.listen.host, settings.listen.port)
+    host, port = settings.listen.host, settings.listen.port
+    try:
+        server = await asyncio.get_running_loop().create_server(gate.protocol, host, port)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"listen: {host}:{port} can't be had, is another program there? {error.strerror}"
+        ) from error
     gate.port = server.sockets[0].getsockname()[1]
     hub.alive()
     try:
