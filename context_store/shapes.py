@@ -113,6 +113,8 @@ class MessageView(Struct, frozen=True, kw_only=True):
     edited_at: int | None
     deleted_at: int | None
     attachments: tuple[AttachmentView, ...] = ()
+    cut: bool = False
+    """Only the beginning of the text is here."""
 
 
 class EventView(Struct, frozen=True, kw_only=True):

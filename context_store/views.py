@@ -44,17 +44,23 @@ _queries = (
     .join(t.users, _u.id == _i.user_id)
     .outerjoin(t.agents, t.agents.c.id == _q.assignee_id)
 )
-_messages = (
-    select(
-        *(column for column in _m if column.name not in {"html", "reply_via", "key_hash", "key"}),
-        (_m.html != "").label("has_html"),
-        _q.reference,
-        *_person,
+
+
+def _messages(letters: int | None) -> Select[Any]:
+    """With one letter more than wanted, so that a cut is seen."""
+    text = _m.text if letters is None else func.substr(_m.text, 1, letters + 1).label("text")
+    return (
+        select(
+            *(column for column in _m if column.name not in {"html", "reply_via", "key_hash", "key", "text"}),
+            text,
+            (_m.html != "").label("has_html"),
+            _q.reference,
+            *_person,
+        )
+        .join(t.queries, _q.id == _m.query_id)
+        .join(t.identities, _i.id == _m.identity_id)
+        .join(t.users, _u.id == _i.user_id)
     )
-    .join(t.queries, _q.id == _m.query_id)
-    .join(t.identities, _i.id == _m.identity_id)
-    .join(t.users, _u.id == _i.user_id)
-)
 
 
 def _person_of(row: Any) -> Person:
@@ -129,7 +135,7 @@ def _attachments(conn: Connection, ids: Collection[int]) -> dict[int, list[Attac
     return found
 
 
-def _message_views(conn: Connection, rows: Sequence[Any]) -> tuple[MessageView, ...]:
+def _message_views(conn: Connection, rows: Sequence[Any], letters: int | None) -> tuple[MessageView, ...]:
     attached = _attachments(conn, [row.id for row in rows])
     return tuple(
         fill(
@@ -140,6 +146,8 @@ def _message_views(conn: Connection, rows: Sequence[Any]) -> tuple[MessageView, 
             folds=msgspec.json.decode(row.folds, type=tuple[Fold, ...]),
             recipients=msgspec.json.decode(row.recipients, type=tuple[Identity, ...]),
             attachments=tuple(attached[row.id]),
+            text=row.text[:letters],
+            cut=letters is not None and len(row.text) > letters,
         )
         for row in rows
     )
@@ -148,6 +156,11 @@ def _message_views(conn: Connection, rows: Sequence[Any]) -> tuple[MessageView, 
 def message_html(conn: Connection, message_id: int) -> str | None:
     """The HTML body, None if there is no such message."""
     return conn.execute(select(_m.html).where(_m.id == message_id)).scalar()
+
+
+def message_text(conn: Connection, message_id: int) -> str | None:
+    """The whole text, None if there is no such message."""
+    return conn.execute(select(_m.text).where(_m.id == message_id)).scalar()
 
 
 def attachment(conn: Connection, message_id: int, n: int) -> AttachmentView | None:
@@ -205,13 +218,18 @@ def _joins(conn: Connection, root: int) -> tuple[JoinView, ...]:
     return tuple(fill(JoinView, row) for row in rows)
 
 
-def show_query(conn: Connection, root: int, before: int | None = None, limit: int = 200) -> QueryView | None:
-    """The matter with the newest `limit` messages before message `before`, oldest first."""
+def show_query(
+    conn: Connection, root: int, before: int | None = None, limit: int = 200, letters: int | None = None
+) -> QueryView | None:
+    """The matter with the newest `limit` messages before message `before`, oldest first.
+
+    `letters`: of each text; None for whole ones.
+    """
     row = conn.execute(_queries.where(_q.id == root)).first()
     if row is None:
         return None
     members = list(conn.execute(select(_q.id).where(_q.root_id == root)).scalars())
-    wanted = _messages.where(_m.query_id.in_(members), *([_m.id < before] if before else []))
+    wanted = _messages(letters).where(_m.query_id.in_(members), *([_m.id < before] if before else []))
     newest = conn.execute(wanted.order_by(_m.id.desc()).limit(limit + 1)).all()
     d, k = t.decisions.c, t.tickets.c
     decisions = conn.execute(select(t.decisions).where(d.query_id.in_(members)).order_by(d.id.desc()).limit(20))
@@ -221,7 +239,7 @@ def show_query(conn: Connection, root: int, before: int | None = None, limit: in
     outbox = conn.execute(select(*OUTBOX_COLUMNS).where(_o.query_id.in_(members)).order_by(_o.id.desc()).limit(100))
     return QueryView(
         query=_query_row(row),
-        messages=_message_views(conn, newest[:limit][::-1]),
+        messages=_message_views(conn, newest[:limit][::-1], letters),
         earlier=len(newest) > limit,
         joins=_joins(conn, root),
         decisions=tuple(map(_decision, decisions)),
@@ -231,8 +249,10 @@ def show_query(conn: Connection, root: int, before: int | None = None, limit: in
     )
 
 
-def show_user(conn: Connection, user_id: int, before: int | None = None, limit: int = PAGE) -> Journey | None:
-    """A user's journey: `limit` messages before message `before`, newest first."""
+def show_user(
+    conn: Connection, user_id: int, before: int | None = None, limit: int = PAGE, letters: int | None = None
+) -> Journey | None:
+    """A user's journey: `limit` messages before message `before`, newest first; `letters` as in `show_query`."""
     user = conn.execute(
         select(t.users, func.coalesce(t.organisations.c.name, "").label("organisation"))
         .outerjoin(t.organisations, t.organisations.c.id == _u.organisation_id)
@@ -243,7 +263,7 @@ def show_user(conn: Connection, user_id: int, before: int | None = None, limit: 
     people = conn.execute(select(*_person).join(t.users, _u.id == _i.user_id).where(_u.id == user_id).order_by(_i.id))
     identities = tuple(map(_person_of, people))
     mine = [person.identity_id for person in identities]
-    wanted = _messages.where(_m.identity_id.in_(mine), *([_m.id < before] if before else []))
+    wanted = _messages(letters).where(_m.identity_id.in_(mine), *([_m.id < before] if before else []))
     rows = conn.execute(wanted.order_by(_m.id.desc()).limit(limit + 1)).all()
     queries = conn.execute(_queries.where(_q.identity_id.in_(mine)).order_by(_q.id.desc()).limit(limit))
     return fill(
@@ -253,7 +273,7 @@ def show_user(conn: Connection, user_id: int, before: int | None = None, limit: 
         vip=bool(user.vip),
         identities=identities,
         queries=tuple(map(_query_row, queries)),
-        messages=_message_views(conn, rows[:limit]),
+        messages=_message_views(conn, rows[:limit], letters),
         more=len(rows) > limit,
         events=_events(conn, [user_id], PAGE),
     )

@@ -3,13 +3,13 @@
 They raise LookupError for what isn't there and ValueError for what can't be done, in words for the agent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy import Connection
 
-from context_store import answering, pending, people
+from context_store import answering, pending, people, tokens
 from context_store import outbox as rows
 from context_store.answering import SETTABLE, STATES, Answerable, Matter
 from context_store.audit import NewEvent, add_events
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from hub.app import Hub
 
 TRIES = 20
+FORM_LIFE = 86_400_000
+"""Milliseconds; a session ends sooner."""
 
 
 async def recipient(hub: "Hub", actor: str, reference: str, to_message: int | None = None) -> tuple[Identity, str]:  # noqa: ARG001  # every operation is told who acts
@@ -41,20 +43,28 @@ async def recipient(hub: "Hub", actor: str, reference: str, to_message: int | No
 
 
 async def reply(
-    hub: "Hub", actor: str, query: str, text: str, *, public: bool = True, to_message: int | None = None
-) -> dict[str, str]:
-    """Answer by the reply route (design §5); `public` False is a note that only agents see."""
+    hub: "Hub", actor: str, query: str, text: str, *, public: bool = True, to_message: int | None = None,
+    once: str = "",
+) -> dict[str, str]:  # fmt: skip
+    """Answer by the reply route (design §5); `public` False is a note that only agents see.
+
+    `once`: a word of the form that was filled in; what comes again under it is not done again.
+    """
     if not public:
-        return await note(hub, actor, query, text)
+        return await note(hub, actor, query, text, once=once)
     if not text.strip():
         raise ValueError("the reply is empty")
     for _ in range(TRIES):
         matter = await _matter(hub, query)
         message, where = await _answered(hub, matter, to_message)
         try:
-            number, topics = await hub.store.write(_reply, hub, matter, message, where, actor, canonical(text))
+            number, topics = await hub.store.write(
+                _once, once, _reply, hub, matter, message, where, actor, canonical(text)
+            )
         except Stale:
             continue
+        except _Done:
+            return {"message": ""}
         for topic in topics:
             hub.fabric.tell(topic)
         hub.fabric.wake("outbox")
@@ -95,16 +105,30 @@ async def typing(hub: "Hub", actor: str, reference: str, to_message: int | None 
         hub.ports[where.instance].signal(message.thread, "desk-typing")
 
 
-async def note(hub: "Hub", actor: str, reference: str, text: str) -> dict[str, str]:
-    """A remark that only agents see."""
+class _Done(Exception):
+    """This form was taken before."""
+
+
+def _once(conn: Connection, once: str, write: Callable[..., Any], hub: "Hub", matter: Matter, *rest: Any) -> Any:
+    """The form's word is used up in the transaction of what it asked for: both or neither."""
+    now = to_millis(hub.clock.now())
+    if once and tokens.spend(conn, write.__name__, once, matter.id, now, FORM_LIFE) is not None:
+        raise _Done
+    return write(conn, hub, matter, *rest)
+
+
+async def note(hub: "Hub", actor: str, reference: str, text: str, *, once: str = "") -> dict[str, str]:
+    """A remark that only agents see; `once` as in `reply`."""
     if not text.strip():
         raise ValueError("the note is empty")
     for _ in range(TRIES):
         matter = await _matter(hub, reference)
         try:
-            number = await hub.store.write(_note, hub, matter, actor, canonical(text))
+            number = await hub.store.write(_once, once, _note, hub, matter, actor, canonical(text))
         except Stale:
             continue
+        except _Done:
+            return {"message": ""}
         hub.fabric.wake("events")
         return {"message": str(number)}
     raise ValueError(f"{reference} changes all the time: try again")

@@ -1,8 +1,10 @@
-"""What people sent, as it came: attachments, HTML bodies, raw envelopes. All of it is hostile.
+"""What people sent, as it came: texts, attachments, HTML bodies, raw envelopes. All of it is hostile.
 
-Everything is a download of no type, but for the HTML body: that one is cleaned once more, served with its own policy
-(no script, no remote content, sandboxed) and shown in a sandboxed frame.
+Everything is a download of no type, but for a text, shown as plain text, and the HTML body: that one is cleaned once
+more, served with its own policy (no script, no remote content, sandboxed) and shown in a sandboxed frame.
 """
+
+import asyncio
 
 import nh3
 from aiohttp import web
@@ -12,6 +14,9 @@ from hub.web.guard import Route
 from hub.web.site import HUB, download, number
 
 HTML_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'self'"
+TEXT_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
+LONGEST_HTML = 500_000
+"""Letters."""
 _ATTRIBUTES = {tag: set(names) - {"src", "href"} for tag, names in nh3.ALLOWED_ATTRIBUTES.items()}
 _ATTRIBUTES["img"] = {"alt", "width", "height"}
 
@@ -25,8 +30,17 @@ async def _html(request: web.Request) -> web.Response:
     html = await request.app[HUB].store.read(views.message_html, number(request.match_info["message"]))
     if not html:
         raise web.HTTPNotFound
-    page = f'<!doctype html><html lang="und"><meta charset="utf-8"><title>Message</title><body>{harmless(html)}'
+    inside = "<p>This is too long to be shown with its layout." if len(html) > LONGEST_HTML else None
+    inside = inside or await asyncio.to_thread(harmless, html)
+    page = f'<!doctype html><html lang="und"><meta charset="utf-8"><title>Message</title><body>{inside}'
     return web.Response(text=page, content_type="text/html", headers={"Content-Security-Policy": HTML_POLICY})
+
+
+async def _text(request: web.Request) -> web.Response:
+    text = await request.app[HUB].store.read(views.message_text, number(request.match_info["message"]))
+    if text is None:
+        raise web.HTTPNotFound
+    return web.Response(text=text, headers={"Content-Security-Policy": TEXT_POLICY})
 
 
 async def _attachment(request: web.Request) -> web.Response:
@@ -56,6 +70,7 @@ async def _caught_raw(request: web.Request) -> web.Response:
 
 ROUTES = (
     Route("GET", "/console/messages/{message}/html", _html, "viewer"),
+    Route("GET", "/console/messages/{message}/text", _text, "viewer"),
     Route("GET", "/console/messages/{message}/attachments/{n}", _attachment, "viewer"),
     Route("GET", "/console/envelopes/{envelope}/raw", _raw, "manager"),
     Route("GET", "/console/caught/{outbox}/{n}/raw", _caught_raw, "agent"),

@@ -58,11 +58,19 @@ class Operations(Protocol):
     """
 
     async def reply(
-        self, hub: Any, actor: str, query: str, text: str, *, public: bool = True, to_message: int | None = None
+        self,
+        hub: Any,
+        actor: str,
+        query: str,
+        text: str,
+        *,
+        public: bool = True,
+        to_message: int | None = None,
+        once: str = "",
     ) -> Any: ...
     async def recipient(
         self, hub: Any, actor: str, reference: str, to_message: int | None = None
     ) -> tuple[Identity, str]: ...
     async def set_query(self, hub: Any, actor: str, reference: str, changes: Mapping[str, Any]) -> Any: ...
-    async def note(self, hub: Any, actor: str, reference: str, text: str) -> Any: ...
+    async def note(self, hub: Any, actor: str, reference: str, text: str, *, once: str = "") -> Any: ...
     async def release(self, hub: Any, actor: str, ids: Sequence[int]) -> Any: ...

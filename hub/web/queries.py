@@ -1,15 +1,18 @@
 """Queries: the list, one query, a user's journey, and what an agent does to them."""
 
+import secrets
 from typing import Any
 
 from aiohttp import web
 from msgspec import Struct
+from msgspec.structs import replace
 
 from context_store import agents, views
 from context_store.references import canonical_reference
 from context_store.search import search
 from context_store.shapes import QueryFilter, QueryRow, QueryView
 from context_store.text import canonical
+from hub.web.fit import LETTERS, fitting
 from hub.web.guard import AGENT, Route
 from hub.web.login import form, page
 from hub.web.site import HUB, OPERATIONS, number, optional_number, problem_page
@@ -17,6 +20,7 @@ from hub.web.site import HUB, OPERATIONS, number, optional_number, problem_page
 STATES = ("new", "open", "pending", "on_hold", "resolved", "closed")
 CHANNELS = ("email", "chat", "phone", "social", "portal", "walk-in")
 SHOWN = 100
+MESSAGES = 200
 FOUND = 20
 GONE = "There is no such query."
 
@@ -73,9 +77,13 @@ async def _found(request: web.Request) -> int:
 async def _view(request: web.Request, *, status: int = 200, draft: str = "", wrong: str = "") -> web.Response:
     hub = request.app[HUB]
     root = await _found(request)
-    view = await hub.store.read(views.show_query, root, optional_number(request.query.get("before")))
+    before = optional_number(request.query.get("before"))
+    view = await hub.store.read(views.show_query, root, before, MESSAGES, LETTERS)
     if view is None:
         raise web.HTTPNotFound(text=GONE)
+    kept = fitting(view.messages[::-1])
+    if kept < len(view.messages):
+        view = replace(view, messages=view.messages[-kept:], earlier=True)
     to_message = optional_number(request.query.get("to"))
     people = await hub.store.read(agents.list_agents)
     return await page(
@@ -86,6 +94,7 @@ async def _view(request: web.Request, *, status: int = 200, draft: str = "", wro
         to_message=to_message,
         recipient=await _recipient(request, view, to_message),
         draft=draft,
+        once=secrets.token_urlsafe(18),
         wrong=wrong,
         teams=await hub.store.read(agents.list_teams),
         people=people,
@@ -134,16 +143,27 @@ async def _reply(request: web.Request) -> web.StreamResponse:
     if not text:
         return await _view(request, status=400, wrong="The reply is empty.")
     to_message = optional_number(given.get("to_message"))
-    view = await hub.store.read(views.show_query, await _found(request), None, 1)
+    view = await hub.store.read(views.show_query, await _found(request), None, 1, 0)
     if view is None or (await _recipient(request, view, to_message)).key != seen:
         return await _view(request, status=409, draft=text, wrong="The recipient has changed. Look again, then send.")
     try:
         await request.app[OPERATIONS].reply(
-            hub, request[AGENT].login, _reference(request), text, public=True, to_message=to_message
+            hub,
+            request[AGENT].login,
+            _reference(request),
+            text,
+            public=True,
+            to_message=to_message,
+            once=_word(given),
         )
     except (LookupError, ValueError) as error:
         return await _view(request, status=409, draft=text, wrong=str(error))
     return _back(request, "#newest")
+
+
+def _word(given: dict[str, str]) -> str:
+    """What makes a form that is sent twice one reply; a program that sends none is answered each time."""
+    return canonical(given.get("once", ""), 100)
 
 
 def _reference(request: web.Request) -> str:
@@ -151,11 +171,12 @@ def _reference(request: web.Request) -> str:
 
 
 async def _note(request: web.Request) -> web.StreamResponse:
-    text = (await form(request)).get("text", "").strip()
+    given = await form(request)
+    text, once = given.get("text", "").strip(), _word(given)
     if not text:
         return await _view(request, status=400, wrong="The note is empty.")
     await _found(request)
-    await request.app[OPERATIONS].note(request.app[HUB], request[AGENT].login, _reference(request), text)
+    await request.app[OPERATIONS].note(request.app[HUB], request[AGENT].login, _reference(request), text, once=once)
     return _back(request, "#newest")
 
 
@@ -182,9 +203,13 @@ async def _set(request: web.Request) -> web.StreamResponse:
 async def _journey(request: web.Request) -> web.StreamResponse:
     store = request.app[HUB].store
     user = number(request.match_info["user"])
-    journey = await store.read(views.show_user, user, optional_number(request.query.get("before")))
+    before = optional_number(request.query.get("before"))
+    journey = await store.read(views.show_user, user, before, views.PAGE, LETTERS)
     if journey is None:
         return problem_page(request, 404, "There is no such user.")
+    kept = fitting(journey.messages)
+    if kept < len(journey.messages):
+        journey = replace(journey, messages=journey.messages[:kept], more=True)
     names = {each.login: each.name for each in await store.read(agents.list_agents)}
     return await page(request, "journey.html", journey=journey, open=_open(journey.queries), names=names)
 

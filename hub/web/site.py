@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from context_store.shapes import MessageView
 from context_store.times import from_millis
+from hub.web.fit import FILES
 from hub.web.ports import Hub, Operations
 
 HUB = web.AppKey("hub", Hub)
@@ -121,9 +122,10 @@ def parts(message: MessageView) -> list[tuple[str, str]]:
     """The text in pieces: ("" or the fold's kind, piece). Nothing is left out; bad folds are ignored."""
     pieces, at = list[tuple[str, str]](), 0
     for fold in sorted(message.folds, key=lambda each: each.start):
-        if at <= fold.start < fold.end <= len(message.text):
-            pieces += [("", message.text[at : fold.start]), (fold.kind, message.text[fold.start : fold.end])]
-            at = fold.end
+        end = min(fold.end, len(message.text))  # of a text that was cut
+        if at <= fold.start < end:
+            pieces += [("", message.text[at : fold.start]), (fold.kind, message.text[fold.start : end])]
+            at = end
     pieces.append(("", message.text[at:]))
     return [(kind, piece.strip("\r\n")) for kind, piece in pieces if piece.strip()]
 
@@ -132,6 +134,38 @@ def writer(author: str, names: Mapping[str, str] = MappingProxyType({})) -> str:
     """`agent:ada` → "Ada Kern", or the login where there is no such agent; "" is the desk itself."""
     login = author.removeprefix("agent:")
     return names.get(login, login) if login != author else author or "The desk"
+
+
+def clip(text: str, most: int) -> str:
+    """The beginning of a text that may be of any length."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def tail(text: str, most: int) -> str:
+    """The end of it: what a trace ends with tells most."""
+    return text if len(text) <= most else "…" + text[1 - most :]
+
+
+def said(value: Any) -> str:
+    """A value of an event's body for people."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{words(name)}: {said(each)}" for name, each in value.items()) or "nothing"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(said, value)) or "nothing"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if value not in {None, ""} else "nothing"
+
+
+def told(body: Mapping[str, Any]) -> list[str]:
+    """What an event says, piece by piece; what was and what is stand side by side."""
+    was, now = body.get("was"), body.get("is")
+    if not (isinstance(was, Mapping) and isinstance(now, Mapping)):
+        return [f"{words(name)}: {said(value)}" for name, value in body.items()]
+    changes = [f"{words(name)}: {said(was[name])} → {said(now[name])}" for name in now if name in was]
+    others = {name: value for name, value in now.items() if name not in was}
+    rest = {name: value for name, value in body.items() if name not in {"was", "is"}}
+    return changes + told({**others, **rest})
 
 
 def words(name: str) -> str:
@@ -155,9 +189,13 @@ def _environment() -> jinja2.Environment:
         "parts": parts,
         "words": words,
         "writer": writer,
+        "clip": clip,
+        "tail": tail,
+        "said": said,
+        "told": told,
     }
     made.globals |= {"assets": {name: f"/static/{name}?v={each.tag}" for name, each in ASSETS.items()}}
-    made.globals["ASSURANCE"] = ASSURANCE
+    made.globals |= {"ASSURANCE": ASSURANCE, "FILES": FILES}
     return made
 
 

@@ -67,14 +67,16 @@ class Operations:
         return self.to, "support-mail"
 
     async def reply(
-        self, hub: Any, actor: str, query: str, text: str, *, public: bool = True, to_message: int | None = None
-    ) -> Any:
+        self, hub: Any, actor: str, query: str, text: str, *, public: bool = True, to_message: int | None = None,
+        once: str = "",
+    ) -> Any:  # fmt: skip
+        assert once
         self.calls.append(("reply", actor, query, text, to_message))
 
     async def set_query(self, hub: Any, actor: str, reference: str, changes: Any) -> Any:
         self.calls.append(("set_query", actor, reference, changes))
 
-    async def note(self, hub: Any, actor: str, reference: str, text: str) -> Any:
+    async def note(self, hub: Any, actor: str, reference: str, text: str, *, once: str = "") -> Any:
         self.calls.append(("note", actor, reference, text))
 
     async def release(self, hub: Any, actor: str, ids: Any) -> Any:

@@ -81,7 +81,12 @@ async def test_older_messages_are_behind_a_link(desk):
 async def test_a_reply_goes_to_whom_the_agent_saw(client, desk):
     browser = await client("agent")
     path = f"/console/queries/{desk.ids['vpn']['reference']}/reply"
-    form = {"text": " On it. ", "recipient": "email ann@acme.test support-mail", "to_message": str(desk.ids["first"])}
+    form = {
+        "once": "word",
+        "text": " On it. ",
+        "recipient": "email ann@acme.test support-mail",
+        "to_message": str(desk.ids["first"]),
+    }
     assert (await browser.post(path, data=form, **NO_REDIRECT)).status == 303
     assert desk.operations.calls == [("reply", "agent", desk.ids["vpn"]["reference"], "On it.", desk.ids["first"])]
 
@@ -113,7 +118,9 @@ async def test_only_what_the_agent_changed_is_set(client, desk):
 
 async def test_notes_and_releases_are_done_in_the_agents_name(client, desk):
     browser = await client("manager")
-    await browser.post(f"/console/queries/{desk.ids['vpn']['reference']}/note", data={"text": "seen"}, **NO_REDIRECT)
+    await browser.post(
+        f"/console/queries/{desk.ids['vpn']['reference']}/note", data={"text": "seen", "once": "word1"}, **NO_REDIRECT
+    )
     await browser.post("/console/parked/release", data={"id": str(desk.ids["parked"])}, **NO_REDIRECT)
     assert desk.operations.calls == [
         ("note", "manager", desk.ids["vpn"]["reference"], "seen"),

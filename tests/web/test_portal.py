@@ -63,7 +63,7 @@ async def test_a_receipt_looks_again_until_its_message_is_recorded(desk, client)
     assert given(waiting) in await answer.text()
     parked = await browser.get(f"/portal/receipt/{given(desk.ids['parked'])}")
     assert "Refresh" not in parked.headers
-    assert "A person at the desk will look at it" in await parked.text()
+    assert "until somebody at the desk has looked" in await parked.text()
 
 
 async def test_receipts_that_are_none_or_were_never_given_are_not_found(client):

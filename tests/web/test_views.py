@@ -12,6 +12,7 @@ from context_store import tables as t
 from context_store.shapes import QueryFilter
 from hub.clock import SystemClock
 from tests.web.sample import Sample
+from tests.web.test_portal import given
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -45,9 +46,9 @@ async def test_every_read_answers_the_same_on_both_databases(filled):
     assert await store.read(evidence.marks) == evidence.Marks(parked=2, alarms=1)
     assert [c.outbox_id for c in await store.read(evidence.caught)] == [ids["caught"]]
     assert (await store.read(evidence.caught_step, ids["caught"], 0)).body.startswith(b"To: ann")
-    assert await store.read(evidence.receipt, ids["envelope"]) == ("done", ids["vpn"]["reference"])
-    assert await store.read(evidence.receipt, ids["parked"]) == ("parked", "")
-    assert await store.read(evidence.receipt, 1) is None
+    assert await store.read(evidence.receipt, given(ids["envelope"])) == ("done", ids["vpn"]["reference"])
+    assert await store.read(evidence.receipt, given(ids["parked"])) == ("parked", "")
+    assert await store.read(evidence.receipt, given(1)) is None
 
 
 async def test_what_no_store_can_hold_finds_nobody(filled):
