@@ -11,6 +11,7 @@ from plugins.addresses import (
     WebAddress,
 )
 from plugins.errors import (
+    CAUSES,
     BadConfig,
     Busy,
     LeaseLost,
@@ -26,6 +27,7 @@ from plugins.errors import (
     WrongTime,
 )
 from plugins.hookspecs import hookimpl
+from plugins.lengths import split_text, utf16_units
 from plugins.model import (
     CONTRACT_VERSION,
     MOST_TEXT,
@@ -91,10 +93,20 @@ from plugins.protocols import (
     Webhook,
 )
 from plugins.settings import Fits, Unfit
-from plugins.signatures import check_age, hmac_sign, hmac_verify, standard_key, standard_sign, standard_verify
+from plugins.signatures import (
+    check_age,
+    hmac_sign,
+    hmac_verify,
+    standard_key,
+    standard_sign,
+    standard_verify,
+    token_verify,
+)
 from plugins.text import canonical_address, canonical_domain, canonical_email, one_line, spelled_address
+from plugins.wire import multipart, plausible
 
 __all__ = [
+    "CAUSES",
     "CONTRACT_VERSION",
     "MOST_TEXT",
     "AddressOrDomain",
@@ -185,9 +197,14 @@ __all__ = [
     "hmac_sign",
     "hmac_verify",
     "hookimpl",
+    "multipart",
     "one_line",
+    "plausible",
     "spelled_address",
+    "split_text",
     "standard_key",
     "standard_sign",
     "standard_verify",
+    "token_verify",
+    "utf16_units",
 ]

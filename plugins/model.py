@@ -100,7 +100,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """An outgoing request, made by the hub's one guarded client."""
 
     method: str
-    url: str
+    url: str | Any
+    """A `str`, or a `Secret` where a vendor wants its token in the path: then no part of it is shown anywhere."""
     headers: Mapping[str, str | Any] = {}
     """Values are `str` or `Secret`."""
     body: bytes = b""

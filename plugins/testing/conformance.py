@@ -12,17 +12,15 @@ Whatever is drawn from `environ` is a canary: it must never show anywhere. A che
 not passes, because nothing is claimed.
 """
 
-import contextlib
 import pickle
-import sys
-import threading
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import msgspec
+import pytest
 
 from plugins.errors import NotAuthentic, Refuse, TrunklineError
 from plugins.fit import faults, roles
@@ -48,8 +46,13 @@ from plugins.model import (
 )
 from plugins.settings import describe_settings, load_settings
 from plugins.testing import hostile
+from plugins.testing.purity import no_io
 from plugins.testing.stubs import StubAttempt, StubHub
 
+CARD = "trunkline.kind"
+"""Under this property a check's result goes onto the report card (`pytest_plugin`)."""
+PAYLOADS = "trunkline.payloads"
+CANNOT = "it "
 _ANN = Identity(scheme="email", value="ann@acme.test")
 _PLAIN = Outgoing(key="key-1", to=_ANN, text="Hello", thread="t", subject="Hi", reference="Q1", token="token-1")  # noqa: S106  # a sample
 _MESSAGES = (
@@ -61,36 +64,6 @@ _TICKET_WORK = (
     Say(ext_id="ext-1", text="We are on it", public=True, author="Bob"),
     Change(ext_id="ext-1", fields={"state": "open"}),
 )
-_GUARD = threading.local()
-_IO = (
-    "open",
-    "socket.",
-    "subprocess.",
-    "os.system",
-    "os.exec",
-    "os.posix_spawn",
-    "os.listdir",
-    "os.scandir",
-    "os.mkdir",
-)
-
-
-def _audit(event: str, _: Any) -> None:
-    if getattr(_GUARD, "on", False) and event.startswith(_IO):
-        raise AssertionError(f"it does I/O: {event}")
-
-
-sys.addaudithook(_audit)  # once for the process; does nothing but inside no_io()
-
-
-@contextlib.contextmanager
-def no_io() -> Iterator[None]:
-    """Fail on files, sockets and processes. Do the same once before it, so that imports are done."""
-    _GUARD.on = True
-    try:
-        yield
-    finally:
-        _GUARD.on = False
 
 
 def _planned(made: Any, work: Any) -> list[Step]:
@@ -130,6 +103,14 @@ class _Conformance:
     def answer(self, call: Call) -> Answer:  # for authors to override
         """What the far side answers while a step is performed."""
         return Answer(status=200, body=b"{}")
+
+    def cannot(self, what: str) -> NoReturn:
+        """Leave the check out, because nothing is claimed: `what` stands on the report card."""
+        pytest.skip(f"{CANNOT}{what}")
+
+    @pytest.fixture(autouse=True)
+    def _on_the_card(self, record_property: Any) -> None:
+        record_property(CARD, getattr(self.cls, "kind", self.cls.__name__))
 
     def test_class_fits_the_contract(self) -> None:
         assert faults(self.cls, target=self.is_target) == []
@@ -172,7 +153,7 @@ class _Conformance:
 
     def test_plan_is_pure_and_its_steps_cross_the_contract(self) -> None:
         if "plan" not in dir(self.cls):
-            return
+            self.cannot("sends nothing")
         for work in self.works():
             first = _planned(self.make(), work)
             made = self.make()
@@ -184,14 +165,14 @@ class _Conformance:
 
     def test_plan_needs_no_secret(self) -> None:
         if "plan" not in dir(self.cls):
-            return
+            self.cannot("sends nothing")
         blank = self.cls("sample", self.settings(reveal=False))
         for work in self.works():
             assert _planned(blank, work) == _planned(self.make(), work)
 
     async def test_step_has_one_effect_at_most(self) -> None:
         if "plan" not in dir(self.cls):
-            return
+            self.cannot("sends nothing")
         made, done = self.make(), list[Done]()
         for work in self.works():
             for step in _planned(made, work):
@@ -237,6 +218,8 @@ class ConnectorConformance(_Conformance):
     """Webhooks: lower-case name of the header that signs, or None where nothing can (a public form)."""
     signed_time: ClassVar[bool] = True
     """The scheme signs a timestamp, so a stale request is refused."""
+    signed_body: ClassVar[bool] = True
+    """The scheme signs the body; False where the source only sends a token."""
 
     def requests(self) -> Sequence[Request]:
         """Genuine requests of different events."""
@@ -249,6 +232,23 @@ class ConnectorConformance(_Conformance):
     def hostile_envelopes(self) -> Iterable[tuple[str, Envelope]]:
         """More of what is worst for this format, with names."""
         return ()
+
+    def payloads(self) -> Iterable[tuple[str, Envelope]]:
+        """Recorded payloads with their names: read, or skipped with a reason, and none of them is too odd."""
+        return ()
+
+    def test_every_payload_is_read_or_skipped_with_its_reason(self, record_property: Any) -> None:
+        found: dict[str, int] = {}
+        made = self.make()
+        for name, envelope in self.payloads():
+            items = self._parsed(made, envelope)
+            assert items, f"{name}: nothing, and no reason"
+            for item in items:
+                word = f"skipped: {item.reason}" if isinstance(item, Skipped) else type(item).__name__.lower()
+                found[word] = found.get(word, 0) + 1
+        if not found:
+            self.cannot("is given no recorded payloads")
+        record_property(PAYLOADS, sorted(found.items()))
 
     def test_channel_is_a_word_of_the_contract(self) -> None:
         if not self.is_target:
@@ -278,8 +278,10 @@ class ConnectorConformance(_Conformance):
 
     def test_forged_request_is_not_authentic(self) -> None:
         header = getattr(self, "signature_header", None)
-        for request in self.requests() if header else ():
-            for name, forgery in hostile.forged(request, str(header), timed=self.signed_time):
+        if not header:
+            self.cannot("has no signature")
+        for request in self.requests():
+            for name, forgery in hostile.forged(request, header, timed=self.signed_time, whole=self.signed_body):
                 try:
                     self.make().verify(forgery)
                 except NotAuthentic as error:
@@ -337,7 +339,7 @@ class ConnectorConformance(_Conformance):
 
     async def test_answer_is_the_same_for_a_redelivery(self) -> None:
         if "answering" not in roles(self.cls):
-            return
+            self.cannot("answers nobody in real time")
         made, hub = self.make(), StubHub()
         for envelope in self._samples():
             first = await made.respond(envelope, hub.received(envelope), hub)

@@ -90,10 +90,10 @@ def requests(sample: Request) -> Iterator[tuple[str, Request]]:
             yield f"{header} odd {number}", msgspec.structs.replace(sample, headers={**sample.headers, header: odd})
 
 
-def forged(sample: Request, signature: str, *, timed: bool) -> Iterator[tuple[str, Request]]:
+def forged(sample: Request, signature: str, *, timed: bool, whole: bool = True) -> Iterator[tuple[str, Request]]:
     """Requests that a genuine one turns into when it is forged; `signature` names the signing header.
 
-    `timed`: the scheme signs a timestamp, so the same bytes an hour away are refused too.
+    `timed`: the scheme signs a timestamp, so the same bytes an hour away are refused too. `whole`: it signs the body.
     """
 
     def other(name: str, **changes: object) -> tuple[str, Request]:
@@ -105,6 +105,17 @@ def forged(sample: Request, signature: str, *, timed: bool) -> Iterator[tuple[st
     wrong = value[:-4] + ("AAA=" if value[-4:] != "AAA=" else "BBB=")
     for number, odd in enumerate((*_odd_headers(value), wrong, value.swapcase())):
         yield other(f"wrong signature {number}", headers={**rest, signature: odd})
+    if whole:
+        yield from _altered(sample)
+    if timed:
+        yield other("stale", at=sample.at + timedelta(hours=1))
+        yield other("from the future", at=sample.at - timedelta(hours=1))
+
+
+def _altered(sample: Request) -> Iterator[tuple[str, Request]]:
+    def other(name: str, body: bytes) -> tuple[str, Request]:
+        return name, msgspec.structs.replace(sample, body=body)
+
     yield other("flipped byte", body=bytes([sample.body[0] ^ 1]) + sample.body[1:] if sample.body else b"x")
     yield other("longer body", body=sample.body + b" ")
     yield other("empty body", body=b"" if sample.body else b"x")
@@ -113,9 +124,6 @@ def forged(sample: Request, signature: str, *, timed: bool) -> Iterator[tuple[st
     except ValueError:
         again = sample.body + b"\n"
     yield other("re-serialised body", body=again)
-    if timed:
-        yield other("stale", at=sample.at + timedelta(hours=1))
-        yield other("from the future", at=sample.at - timedelta(hours=1))
 
 
 def _odd_headers(value: str) -> tuple[str, ...]:

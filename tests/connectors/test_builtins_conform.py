@@ -13,7 +13,7 @@ from plugins.manager import discover
 from plugins.testing.conformance import TargetConformance
 from plugins.testing.stubs import StubAttempt
 
-SUITES = {"ConnectorConformance", "TargetConformance"}
+SUITES = {"ConnectorConformance", "TargetConformance", "VendorConformance"}
 BUILTINS = discover(builtin_modules(), entry_points=False)
 
 

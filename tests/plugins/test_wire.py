@@ -23,6 +23,7 @@ def test_form_with_a_file_is_read_back_by_another_parser():
     kind, body = multipart({"chat": "1"}, [("document", 'a"\r\nX: y.txt', "text/plain", b"--bytes\r\n")])
     parsed = message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
     text, file = parsed.get_payload()
+    assert len(kind.partition("boundary=")[2]) <= 70  # RFC 2046 §5.1.1
     assert text.get_payload() == "1"
     assert file.get_payload(decode=True) == b"--bytes\r\n"
     assert file["X"] is None
