@@ -11,6 +11,7 @@ COMMANDS = {
     "mail-corpus": ("bench.mail_corpus", "the shared corpora through a real Dovecot, a real hub and its store"),
     "classify": ("bench.classify", "accuracy and calibration of the classifier on held-back texts"),
     "rules": ("bench.rules", "what a decision costs, from ten rules to 100,000"),
+    "spine": ("bench.spine.command", "what the hub costs, beside a bare echo and a floor"),
     "search": ("bench.search", "search and journey in a full store"),
     "parse-corpus": ("bench.parse_corpus", "agreement of the mail parser with the shared corpora"),
 }

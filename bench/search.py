@@ -59,7 +59,7 @@ async def _main(arguments: argparse.Namespace) -> int:
     with TemporaryDirectory() as folder, _url(arguments.store, folder) as url:
         store = await Store.open(url, Path(folder) / "blobs", SystemClock())
         try:
-            report = await _measure(store, arguments.messages, arguments.rounds)
+            report = await measure(store, arguments.messages, arguments.rounds)
         finally:
             await store.close()
     print(json.dumps(report, indent=None if arguments.json else 2))
@@ -129,7 +129,7 @@ class Filler:
         return " ".join([*common, *(f"counted{k}" for k, every in enumerate(self.every) if n % every == 0)])
 
 
-async def _measure(store: Store, messages: int, rounds: int) -> dict[str, Any]:
+async def measure(store: Store, messages: int, rounds: int) -> dict[str, Any]:
     filler = Filler(store, messages)
     await store.write(filler.people)
     for first in range(0, messages, CHUNK):

@@ -1,4 +1,4 @@
-"""A cheap client: requests made beforehand, plain sockets, one epoll. It shares the processors with what it measures."""
+"""A cheap client: requests made beforehand, plain sockets, one epoll; it shares the processors with the server."""
 
 import select
 import socket
@@ -38,19 +38,19 @@ class Sent:
         return self.well / self.seconds
 
 
-def requests() -> Iterator[bytes]:
-    """Signed webhooks without end: 450 bytes of JSON each, of 5,000 people, each a matter of its own."""
+def requests(size: int = 450) -> Iterator[bytes]:
+    """Signed webhooks without end, of 5,000 people, each a matter of its own: `size` bytes of JSON each."""
     random = Random(7)
     while True:
         number = next(_numbers)
-        words = " ".join(f"word{random.randrange(WORDS)}" for _ in range(30))
+        words = " ".join(f"word{random.randrange(WORDS)}" for _ in range(size // 15))
         body = {
             "id": f"m{number}",
             "sender": {"scheme": "crm", "value": f"user-{random.randrange(PEOPLE)}", "name": "Ann Example"},
             "subject": f"Matter {number} of somebody",
             "text": words,
         }
-        raw = msgspec.json.encode(body).ljust(450)
+        raw = msgspec.json.encode(body).ljust(size)
         signed = standard_sign([SECRET], key=f"msg_{number}", at=datetime.now(UTC), body=raw)
         headers = "".join(f"{name}: {value}\r\n" for name, value in signed.items())
         head = f"POST /in/hook/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{headers}"

@@ -60,10 +60,15 @@ class Run:
 
     folder: Path
     quick: bool
+    keys: frozenset[str] = frozenset()
+    """What is asked for."""
 
     @property
     def triples(self) -> int:
         return 5 if self.quick else 15
+
+    def stored(self, messages: int) -> int:
+        return messages // 10 if self.quick else messages
 
     def say(self, text: str) -> None:
         print(f"  {text}", file=sys.stderr, flush=True)

@@ -13,7 +13,17 @@ from typing import Any
 
 from bench.spine.load import requests
 from bench.spine.measure import (
-    Figure, Run, Server, full_tilt, installed, median, postgresql, process_cpu, served, spread, supply,
+    Figure,
+    Run,
+    Server,
+    full_tilt,
+    installed,
+    median,
+    postgresql,
+    process_cpu,
+    served,
+    spread,
+    supply,
 )  # fmt: skip
 
 PARTS = ("pipeline", "isolated", "sealer")

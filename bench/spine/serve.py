@@ -11,6 +11,7 @@ import asyncio
 import gc
 import hmac
 import json
+import logging
 import sqlite3
 import sys
 import threading
@@ -21,10 +22,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import structlog
 import uvloop
 from aiohttp import web
 
 from bench.spine.load import SECRET
+from hub import operations
+from hub.app import build
+from hub.cli.serve import collect_less
+from hub.config import load_config
+from hub.web.server import make_app, runner
 from plugins import standard_key
 
 Ask = Callable[[str], Any]
@@ -91,16 +98,6 @@ async def _listen(runner: web.AppRunner) -> int:
 
 
 async def _hub(file: str, parts: list[str]) -> tuple[int, Ask, Any]:
-    import logging
-
-    import structlog
-
-    from hub import operations
-    from hub.app import build
-    from hub.cli.serve import collect_less
-    from hub.config import load_config
-    from hub.web.server import make_app, runner
-
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     hub = build(load_config(Path(file)))
     await hub.open()
@@ -109,13 +106,19 @@ async def _hub(file: str, parts: list[str]) -> tuple[int, Ask, Any]:
         hub.parsers.start()
     tasks = {asyncio.create_task(getattr(hub, part).run(), name=part) for part in parts}
     for task in tasks:
-        task.add_done_callback(lambda done: print("a part ended:", done, file=sys.stderr))
+        task.add_done_callback(_ended)
     collect_less()
     return await _listen(runner(make_app(hub, operations))), lambda _: hub.intake.pending, (hub, tasks)
 
 
+def _ended(part: "asyncio.Task[None]") -> None:
+    """Without it all figures would be of something else."""
+    if not part.cancelled():
+        raise RuntimeError(f"a part of the hub ended: {part}")
+
+
 async def _main(kind: str, *args: str) -> None:
-    ask: Ask = lambda _: None  # noqa: E731
+    ask: Ask = str
     if kind == "hub":
         port, ask, _kept = await _hub(args[0], list(args[1:]))
     else:
