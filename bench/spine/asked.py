@@ -1,4 +1,4 @@
-"""A user's journey and a search in a full store: the slower of the two stores, as `python -m bench search` takes them."""
+"""A journey and a search in a full store: the slower of the two stores, as `python -m bench search` takes them."""
 
 import asyncio
 from collections.abc import Iterator
