@@ -9,11 +9,11 @@ from email.mime.nonmultipart import MIMENonMultipart
 from random import Random
 
 COUNT = 100
-_WORDS = tuple(
-    "the printer on floor three shows paper jam again since this morning please help us because für über größe nicht "
-    "Zugang VPN password expired account locked Besprechung Drucker meeting room screen network slow email "
-    "address".split()  # noqa: SIM905  # words of a text
-)
+_TEXT = """
+the printer on floor three shows paper jam again since this morning please help us because für über größe nicht Zugang
+VPN password expired account locked Besprechung Drucker meeting room screen network slow email address
+"""
+_WORDS = _TEXT.split()
 
 
 def mails(count: int = COUNT, seed: int = 3) -> list[bytes]:
