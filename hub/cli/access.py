@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from context_store import reader
-from hub.cli.common import Absent, CommandError, Common, Unreachable
+from hub.cli.common import Absent, CommandError, Common, Unreachable, private
 from hub.config import Config, Place, config_path, load_config, load_place
 from plugins import TrunklineError
 
@@ -70,7 +70,8 @@ def perform(common: Common, name: str, **given: Any) -> Any:
             raise Unreachable(
                 f"the hub did not answer ({type(error).__name__} {error}): look whether it was done"
             ) from error
-    return asyncio.run(_run_here(load(common), name, actor, given))
+    with private():
+        return asyncio.run(_run_here(load(common), name, actor, given))
 
 
 async def _ask(path: Path, name: str, given: dict[str, Any]) -> Any:

@@ -9,14 +9,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from cyclopts import Parameter
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from context_store import decided
 from context_store.times import to_millis
 from hub import replay
 from hub.cli.access import reading
 from hub.cli.common import DEFAULT, UNWELL, WELL, CommandError, Common
-from hub.cli.output import as_json, complain, err, say, table, visible
+from hub.cli.output import as_json, complain, progress, say, table, visible
 from hub.clock import SystemClock
 from hub.rules import read_rules
 from routing import backtest as routed
@@ -56,7 +55,7 @@ def backtest(
     """
     after = decided.before(moment(since))
     rules = read_rules(candidate)
-    with reading(common) as conn, _bar() as bar:
+    with reading(common) as conn, progress() as bar:
         task = bar.add_task("Replaying", total=decided.how_many(conn, after))
         report = routed.backtest(
             rules, replay.past(conn, after), time.perf_counter,
@@ -83,11 +82,6 @@ def moment(since: str) -> int:
         return to_millis((given if given.tzinfo else given.astimezone()).astimezone(UTC))
     except (ValueError, OverflowError) as error:
         raise CommandError(f"--since {visible(since)}: expected hours, days, weeks (12h, 30d, 8w) or a date") from error
-
-
-def _bar() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
 
 
 def _failed(report: routed.Report, gates: Iterable[Gate]) -> list[str]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from hub.cli.access import path_of, place
-from hub.cli.common import DEFAULT, WELL, CommandError, Common
-from hub.cli.output import as_json, err, say, size, visible
+from hub.cli.common import DEFAULT, WELL, CommandError, Common, private
+from hub.cli.output import as_json, err, progress, say, size, visible
 from hub.config import Place
 
 SKIPPED = (".sock", ".owner", "-wal", "-shm", "-journal")
@@ -34,15 +34,15 @@ def backup(folder: Path, *, common: Common = DEFAULT) -> int:
     base = config.parent
     if folder.exists() and any(folder.iterdir()):
         raise CommandError(f"{folder} is not empty: a backup gets a folder of its own")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        with err.status("Copying the database") as status:
-            database = _database(where, folder, base)  # before the files: each of its rows then finds its file
-            for file in _files(where.data, database):
-                status.update(visible(f"Copying {file.name}"))
-                _copy(file, _inside(folder, file, base))
-            for file in (config, where.rules):
-                _copy(file, _inside(folder, file, base))
+        with private():
+            folder.mkdir(parents=True, exist_ok=True)
+            with err.status("Copying the database"):
+                database = _database(where, folder, base)  # before the files: each of its rows then finds its file
+            files = [*_files(where.data, database), config, where.rules]
+            with progress() as bar:
+                for file in bar.track(files, description="Copying files"):
+                    _copy(file, _inside(folder, file, base))
     except OSError as error:
         raise CommandError(f"the backup is not whole: {error}") from error
     total = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -109,7 +109,8 @@ def _files(data: Path, database: Path | None) -> Iterator[Path]:
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        shutil.copy2(source, target)
+        shutil.copyfile(source, target)  # with rights of its own: the original's may be too wide
+        os.utime(target, (source.stat().st_atime, source.stat().st_mtime))
     except FileNotFoundError:
         return  # swept meanwhile: no row of the copied database names it
     _sync(target)

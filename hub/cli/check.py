@@ -11,6 +11,7 @@ from hub.attempt import HubEgress
 from hub.cli.access import answers, load
 from hub.cli.common import DEFAULT, UNWELL, WELL, Common
 from hub.cli.output import as_json, err, table
+from hub.cli.rights import readable
 from hub.clock import SystemClock
 from hub.config import Config
 from hub.doors import doors, trouble
@@ -52,7 +53,7 @@ async def _all(config: Config, *, offline: bool) -> list[tuple[str, Finding]]:
     found = [(config.file.name, Finding(ok=True, what=f"{len(config.instances)} instances"))]
     found += [("rules", one) for one in _rules(config)]
     found += [("store", one) for one in _store(config)]
-    found += list(_listening(config))
+    found += [("hub.data", readable(config)), *_listening(config)]
     async for where, one in _connections(config, offline=offline):
         found.append((where, one))
     return found

@@ -1,5 +1,8 @@
 """What all commands share: their options and how they end. Light: `--help` imports it."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -8,6 +11,16 @@ from cyclopts import Parameter
 
 WELL, UNWELL, USAGE, CONFIG, ABSENT, AWAY = range(6)
 """Exit codes; `trunkline --help` and docs/operation.md explain them."""
+
+
+@contextmanager
+def private() -> Iterator[None]:
+    """Whatever is made inside is its owner's alone: messages, password hashes and keys lie in it."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 class CommandError(Exception):

@@ -15,8 +15,9 @@ from context_store import StoreError, examine, reader
 from context_store.audit import published_heads, verify_chain
 from context_store.times import from_millis
 from hub.cli.access import load
-from hub.cli.common import DEFAULT, UNWELL, WELL, Common
+from hub.cli.common import DEFAULT, UNWELL, WELL, Common, private
 from hub.cli.output import as_json, err, size, table
+from hub.cli.rights import readable
 from hub.clock import SystemClock
 from hub.config import Config
 from plugins import Finding
@@ -50,7 +51,9 @@ def doctor(*, common: Common = DEFAULT) -> int:
 
 
 def _examine(config: Config) -> Iterator[Finding]:
-    config.data.mkdir(parents=True, exist_ok=True)
+    with private():
+        config.data.mkdir(parents=True, exist_ok=True)
+    yield readable(config)
     yield _fsync(config.data)
     yield _file_system(config.data)
     yield _space(config)

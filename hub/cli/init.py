@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from hub.cli.common import DEFAULT, WELL, CommandError, Common
+from hub.cli.common import DEFAULT, WELL, CommandError, Common, private
 from hub.cli.output import as_json, say, table
 from hub.config import DEFAULT_FILE, load_place, read_document
 
@@ -36,9 +36,11 @@ def init(
             for name in (DEFAULT_FILE, "rules.toml")
         ]
         file = folder / DEFAULT_FILE
-        for secret in _missing(file):
-            secret.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            rows.append((str(secret), _write(secret, _random(), 0o600)))
+        with private():
+            load_place(file).data.mkdir(parents=True, exist_ok=True)
+            for secret in _missing(file):
+                secret.parent.mkdir(parents=True, exist_ok=True)
+                rows.append((str(secret), _write(secret, _random(), 0o600)))
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}") from error
     if common.json:

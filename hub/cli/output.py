@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -37,6 +38,12 @@ def _spelt(match: re.Match[str]) -> str:
 def say(text: str, *, style: str = "") -> None:
     """A line of ours on standard output; pass what comes from outside through `visible` first."""
     out.print(Text(text, style=style), soft_wrap=True)  # a link must stay in one piece
+
+
+def progress() -> Progress:
+    """For work of known length; nothing where nobody looks."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
 
 
 def complain(text: str) -> None:

@@ -15,7 +15,7 @@ from context_store.times import to_millis
 from hub import __version__
 from hub.app import Hub, build
 from hub.cli.access import load
-from hub.cli.common import AWAY, DEFAULT, WELL, Common, Unreachable
+from hub.cli.common import AWAY, DEFAULT, WELL, Common, Unreachable, private
 from hub.cli.log import configure
 from hub.cli.output import complain, say, table, visible
 from hub.config import Config, fault_switches, load_config
@@ -44,7 +44,8 @@ def serve(*, common: Common = DEFAULT) -> int:
         log.critical("serve.fault_test", crash=crash, unprotected=unprotected)
     arm(crash, unprotected)
     try:
-        return uvloop.run(_serve(build(config)))
+        with private():
+            return uvloop.run(_serve(build(config)))
     except OSError as error:
         taken = [f"{where}: {why}" for where, why in _shut(config) if where == "hub.listen"]
         raise Unreachable("\n".join(taken) or f"can't listen or write: {error}") from error
