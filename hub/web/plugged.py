@@ -12,6 +12,7 @@ import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from hub.instances import Instance
+from hub.web import polled
 from hub.web.inbound import described
 from hub.web.site import HUB
 from plugins import Page, Request
@@ -75,7 +76,7 @@ async def socket(request: web.Request) -> web.WebSocketResponse:
     """GET /ws/{instance}/{tail}: one `serve` per connection; what it raises ends this connection alone."""
     instance = _instance(request, "socket")
     hub = request.app[HUB]
-    answer = web.WebSocketResponse(max_msg_size=LARGEST_FRAME, heartbeat=HEARTBEAT)
+    answer = web.WebSocketResponse(max_msg_size=LARGEST_FRAME, heartbeat=HEARTBEAT, compress=False)  # less memory
     if not answer.can_prepare(request).ok:
         raise web.HTTPBadRequest(text="a WebSocket is expected here")
     await answer.prepare(request)
@@ -91,6 +92,13 @@ async def socket(request: web.Request) -> web.WebSocketResponse:
     else:
         await answer.close()
     return answer
+
+
+async def poll(request: web.Request) -> web.Response:
+    """POST /ws/{instance}/{tail}: the same frames where no socket gets through."""
+    instance = _instance(request, "socket")
+    hub = request.app[HUB]
+    return await polled.answer(request, instance, described(hub, request, b""), hub.ports[instance.id])
 
 
 async def close_sockets(app: web.Application) -> None:

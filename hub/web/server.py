@@ -82,6 +82,8 @@ def make_app(hub: Hub, operations: Operations) -> web.Application:
     app.router.add_get("/p/{instance}/{path:.*}", plugged.page)
     app.router.add_get("/ws/{instance}", plugged.socket)
     app.router.add_get("/ws/{instance}/{tail:.*}", plugged.socket)
+    app.router.add_post("/ws/{instance}", plugged.poll)
+    app.router.add_post("/ws/{instance}/{tail:.*}", plugged.poll)
     app.router.add_get("/portal", portal.form)
     app.router.add_get("/portal/receipt/{receipt}", portal.receipt)
     app.router.add_get("/portal/{instance}", portal.form)

@@ -1,0 +1,115 @@
+"""The frames of the chat: JSON objects told apart by `t`.
+
+A WebSocket carries one in a text frame. Where there is none, a POST to the same address carries a list of them as
+strings, and its answer holds the list of those that came back.
+
+    client → hub
+    hello   v, session | jwt, after, poll     first, within 5 s; `after`: the last line it has; `poll`: it had its ready
+    msg     cid, text, form, token, page      a line; `cid` is the client's id of it, the same when sent again
+    file    cid, name, type, size, form       asks for leave to send a file: POST /in/{instance}/upload with X-Ticket
+    seen    state, seq, at                    delivered or read, up to this line of the desk
+    typing                                    ephemeral
+    ping                                      answered with pong
+
+    hub → client
+    ready   v, conv, session, heartbeat_s, notices, max_file
+    ack     cid, id                           the line is on disk: it will not be lost, whatever happens
+    line    seq, id, cid, from, text, at, files     recorded; `seq` has no gaps
+    ticket  cid, ticket                       leave for one file
+    seen    state, seq                        the mark is on disk
+    refused cid, why                          too_long, unreadable, too_large, empty
+    typing                                    somebody at the desk writes
+    pong
+
+Close codes: 4401 not who it says to be (forget the session) · 4403 this site may not · 1009 a frame over 64 KiB ·
+1012 the hub restarts · 1013 later.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+VERSION = 1
+LARGEST = 64 << 10
+MOST_TEXT = 8000
+HEARTBEAT = 25
+
+Cid = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{8,64}$")]
+Form = dict[Annotated[str, Meta(max_length=32)], Annotated[str, Meta(max_length=1000)]]
+
+
+class Hello(Struct, frozen=True, kw_only=True, tag_field="t", tag="hello"):
+    """Who, and from where on."""
+
+    v: int = VERSION
+    session: Annotated[str, Meta(max_length=8192)] | None = None
+    jwt: Annotated[str, Meta(max_length=8192)] | None = None
+    after: Annotated[int, Meta(ge=0, lt=1 << 31)] = 0
+    poll: bool = False
+
+
+class Msg(Struct, frozen=True, kw_only=True, tag_field="t", tag="msg"):
+    """A line. `form` stands in the first one, and where an address was left."""
+
+    cid: Cid
+    text: Annotated[str, Meta(min_length=1)]
+    form: Annotated[Form, Meta(max_length=20)] = {}
+    token: Annotated[str, Meta(max_length=200)] = ""
+    page: Annotated[str, Meta(max_length=1000)] = ""
+
+
+class File(Struct, frozen=True, kw_only=True, tag_field="t", tag="file"):
+    """What shall be uploaded."""
+
+    cid: Cid
+    name: Annotated[str, Meta(max_length=255)]
+    type: Annotated[str, Meta(max_length=255)] = "application/octet-stream"
+    size: Annotated[int, Meta(ge=0)]
+    form: Annotated[Form, Meta(max_length=20)] = {}
+
+
+class Seen(Struct, frozen=True, kw_only=True, tag_field="t", tag="seen"):
+    """`at` is the line's own, as it came: the hub keeps marks by time."""
+
+    state: Literal["delivered", "read"]
+    seq: Annotated[int, Meta(ge=1, lt=1 << 31)]
+    at: Annotated[str, Meta(max_length=40)]
+
+
+class Typing(Struct, frozen=True, kw_only=True, tag_field="t", tag="typing"):
+    """For a moment."""
+
+
+class Ping(Struct, frozen=True, kw_only=True, tag_field="t", tag="ping"):
+    """Is anybody there?"""
+
+
+Frame = Hello | Msg | File | Seen | Typing | Ping
+
+
+class _Named(Struct, frozen=True, kw_only=True):
+    cid: Cid
+
+
+_frame: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
+_named = msgspec.json.Decoder(_Named)
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+
+
+def read(text: str | bytes) -> Frame:
+    """Raises one of `UNREADABLE`."""
+    return _frame.decode(text)
+
+
+def cid_of(text: str) -> str:
+    """Which line an unreadable frame was to be, "" if it doesn't say."""
+    try:
+        return _named.decode(text).cid
+    except UNREADABLE:
+        return ""
+
+
+def frame(kind: str, **values: Any) -> str:
+    """A frame of ours."""
+    return msgspec.json.encode({"t": kind, **values}).decode()
