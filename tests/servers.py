@@ -317,17 +317,37 @@ class Redis:
     """A server on a unix socket that keeps nothing on disk; `url` is for redis-py."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self.socket = folder / "redis.sock"
         self.url = f"unix://{self.socket}"
-        command = [program("redis-server"), "--port", "0", "--unixsocket", self.socket, "--save", "", "--dir", folder]
-        with (folder / "log").open("wb") as out:
+        self.start()
+
+    def start(self) -> None:
+        """At first, and again after `stop`: empty, on the same socket."""
+        command = [
+            program("redis-server"), "--port", "0", "--unixsocket", self.socket, "--save", "", "--dir", self._folder
+        ]  # fmt: skip
+        with (self._folder / "log").open("ab") as out:
             self._process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-        wait_until(self._accepts, "redis", folder / "log")
+        wait_until(self._accepts, "redis", self._folder / "log")
 
     def stop(self) -> None:
         """As a crash does: kill -9."""
         self._process.kill()
         self._process.wait(10)
+
+    def flush(self) -> None:
+        self._ask(b"FLUSHALL")
+
+    def set_password(self, password: str) -> None:
+        self._ask(b"CONFIG SET requirepass " + password.encode())
+
+    def _ask(self, command: bytes) -> None:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.socket))
+            client.sendall(command + b"\r\n")
+            answer = client.recv(100)
+            assert answer == b"+OK\r\n", answer
 
     def _accepts(self) -> bool:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:

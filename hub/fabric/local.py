@@ -1,41 +1,186 @@
-"""The fabric of one process: wake-ups and shared limits in memory."""
+"""The fabric of one process, in memory; also what a node falls back on when it can't reach the others."""
 
 import asyncio
-from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
+from hub.fabric import PRESENCE
 from plugins import Clock
+
+MOST = 10_000
+"""Topics, windows and subjects that are remembered, because strangers may name any; then those of now are forgotten."""
+WORDS = 16
+"""Different words that wait for one follower: those of signals, such as typing."""
+
+
+class _Topic:
+    __slots__ = ("event", "waiting")
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self.waiting = 0
+
+
+class Follower:
+    """What one who follows a topic has been told and has not taken yet: each word once, in order."""
+
+    def __init__(self) -> None:
+        """For `LocalFabric.following`."""
+        self._words: dict[str, None] = {}
+        self._told = asyncio.Event()
+
+    def tell(self, what: str) -> None:
+        """Words beyond `WORDS` are left out, but for "", after which the store is looked into."""
+        if len(self._words) < WORDS or not what:
+            self._words[what] = None
+        self._told.set()
+
+    async def news(self, seconds: float) -> Collection[str]:
+        """As the protocol says."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._told.wait()
+        except TimeoutError:
+            return ()
+        self._told.clear()
+        words, self._words = list(self._words), {}
+        return words
 
 
 class LocalFabric:
-    """Topics that tasks wait on, and limits that are counted together."""
+    """Topics that tasks wait on, the number of the newest event, limits that are counted together, who looks where."""
+
+    trouble = ""
 
     def __init__(self, clock: Clock) -> None:
-        """Limits count by this clock."""
+        """Limits and presence go by this clock."""
         self._clock = clock
-        self._topics: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
-        self._windows: dict[str, tuple[float, int]] = {}
+        self._topics: dict[str, _Topic] = {}
+        self._followers: dict[str, list[Follower]] = {}
+        self._newest = 0
+        self._grown = asyncio.Event()
+        self._windows: dict[tuple[str, float], tuple[int, int]] = {}
+        self._looking: dict[str, dict[str, float]] = {}
+
+    async def start(self) -> None:
+        """There is nothing to connect to."""
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    # ---- wake-ups --------------------------------------------------------------------------------------
 
     def wake(self, topic: str) -> None:
-        """There is work: a wake-up while nobody waits is kept until somebody does."""
-        self._topics[topic].set()
+        """As the protocol says."""
+        self._topic(topic).event.set()
+
+    def wake_all(self) -> None:
+        """Wake-ups may have been missed: everybody looks into the store."""
+        for topic in self._topics.values():
+            topic.event.set()
+        for topic_name in self._followers:
+            self.tell(topic_name)
+        self._grow()
 
     async def wait(self, topic: str, seconds: float) -> None:
-        """Return at the next wake-up, or after `seconds`: work is found in the store even if a wake-up is lost."""
-        event = self._topics[topic]
+        """As the protocol says."""
+        found = self._topic(topic)
+        found.waiting += 1
         try:
             async with asyncio.timeout(seconds):
-                await event.wait()
+                await found.event.wait()
         except TimeoutError:
             return
-        event.clear()
+        finally:
+            found.waiting -= 1
+        found.event.clear()
+
+    def _topic(self, name: str) -> _Topic:
+        found = self._topics.get(name)
+        if found is None:
+            if len(self._topics) >= MOST:  # a kept wake-up that is forgotten is found by looking
+                self._topics = {n: topic for n, topic in self._topics.items() if topic.waiting}
+            found = self._topics[name] = _Topic()
+        return found
+
+    # ---- live events -----------------------------------------------------------------------------------
+
+    def announce(self, seq: int) -> None:
+        """As the protocol says."""
+        if seq > self._newest:
+            self._newest = seq
+            self._grow()
+
+    async def beyond(self, after: int, seconds: float) -> None:
+        """As the protocol says."""
+        if self._newest > after:
+            return
+        grown = self._grown
+        try:
+            async with asyncio.timeout(seconds):
+                await grown.wait()
+        except TimeoutError:
+            return
+
+    def _grow(self) -> None:
+        """All who wait wake, and those who come later wait for the next."""
+        self._grown.set()
+        self._grown = asyncio.Event()
+
+    # ---- who follows -----------------------------------------------------------------------------------
+
+    def tell(self, topic: str, what: str = "") -> None:
+        """As the protocol says."""
+        for follower in self._followers.get(topic, ()):
+            follower.tell(what)
+
+    @contextmanager
+    def following(self, topic: str) -> Iterator[Follower]:
+        """As the protocol says."""
+        follower = Follower()
+        self._followers.setdefault(topic, []).append(follower)
+        try:
+            yield follower
+        finally:
+            left = self._followers[topic]
+            left.remove(follower)
+            if not left:
+                del self._followers[topic]
+
+    # ---- limits ----------------------------------------------------------------------------------------
 
     def allow(self, key: str, most: int, seconds: float) -> bool:
-        """Count one for `key`; False once `most` were counted in the current window."""
+        """As the protocol says."""
+        return self.count(key, seconds)[1] <= most
+
+    def count(self, key: str, seconds: float) -> tuple[int, int]:
+        """(number of the current window, how often it was counted in it), this time included."""
         now = self._clock.now().timestamp()
-        since, n = self._windows.get(key, (now, 0))
-        if now - since >= seconds:
-            since, n = now, 0
-            if len(self._windows) > 10_000:  # forget the windows that have passed: strangers may send any key
-                self._windows = {k: w for k, w in self._windows.items() if now - w[0] < seconds}
-        self._windows[key] = (since, n + 1)
-        return n < most
+        window = int(now // seconds)
+        since, n = self._windows.get((key, seconds), (0, 0))
+        if not since and len(self._windows) >= MOST:
+            current = {(k, s): w for (k, s), w in self._windows.items() if w[0] == int(now // s)}
+            self._windows = current if len(current) < MOST else {}
+        n = n + 1 if since == window else 1
+        self._windows[key, seconds] = (window, n)
+        return window, n
+
+    # ---- presence --------------------------------------------------------------------------------------
+
+    def look(self, subject: str, who: str) -> None:
+        """As the protocol says."""
+        now = self._clock.now().timestamp()
+        if subject not in self._looking and len(self._looking) >= MOST:
+            current = {s: there for s, there in self._looking.items() if max(there.values()) > now}
+            self._looking = current if len(current) < MOST else {}
+        self._looking.setdefault(subject, {})[who] = now + PRESENCE
+
+    async def lookers(self, subject: str) -> Sequence[str]:
+        """As the protocol says."""
+        now = self._clock.now().timestamp()
+        there = {who: until for who, until in self._looking.get(subject, {}).items() if until > now}
+        if there:
+            self._looking[subject] = there
+        else:
+            self._looking.pop(subject, None)
+        return sorted(there)
