@@ -14,6 +14,8 @@ from sqlalchemy import Connection, Select, bindparam, func, select, text
 from context_store import tables as t
 from context_store.text import canonical
 
+REPORTS = ("bounce", "receipt", "report")
+"""Values of `messages.automatic` that speak of another message."""
 MOST_VALUES = 20_000
 """Values of one statement: PostgreSQL's protocol takes 65,535, SQLite as built here 250,000, elsewhere 32,766."""
 OPEN_STATES = ("new", "open", "pending", "on_hold")
@@ -37,6 +39,10 @@ class Wanted:
     """(target, ticket or ext_id)"""
     since: dict[str, int] = field(default_factory=dict)
     """Instance → the oldest `updated_at` at which an open query of the same user still takes a new message."""
+    reporters: set[bytes] = field(default_factory=set)
+    """Identities that sent a report of this batch (a bounce)."""
+    reports_since: int = 0
+    """The smallest id that counts as today."""
     automatic_since: int = 0
     """The smallest id (ids carry time) that counts as lately."""
 
@@ -54,6 +60,7 @@ class KnownIdentity:
     barred: str = ""
     automatic_lately: int = 0
     acknowledged_lately: int = 0
+    reported_today: int = 0
 
 
 @dataclass(slots=True)
@@ -226,6 +233,11 @@ _automatic = (
     .where(_among(_m.identity_id), _m.automatic != "", _m.id >= bindparam("since"))
     .group_by(_m.identity_id, _m.direction)
 )
+_reports = (
+    select(_m.identity_id, func.count())
+    .where(_among(_m.identity_id), _m.automatic.in_(REPORTS), _m.id >= bindparam("since"))
+    .group_by(_m.identity_id)
+)
 _root = t.queries.alias("root")
 _open = (
     select(_i.user_id, _q.instance, _q.root_id, _root.c.updated_at)
@@ -307,6 +319,9 @@ def _gather_people(conn: Connection, wanted: Wanted, known: Known) -> None:
             known.by_id[identity_id].automatic_lately = n
         else:
             known.by_id[identity_id].acknowledged_lately = n
+    reporters = {known.identities[key].id for key in wanted.reporters if key in known.identities}
+    for identity_id, n in _rows(conn, _reports, reporters, since=wanted.reports_since):
+        known.by_id[identity_id].reported_today = n
     users = {identity.user_id for identity in known.by_id.values()}
     known.users = {row[0]: KnownUser(*row) for row in _rows(conn, _users, users)}
     for instance, since in wanted.since.items():

@@ -64,9 +64,11 @@ def _marked(draft: Draft, item: Receipt, instance: str) -> tuple[str, str, int |
 
 
 def _receive(draft: Draft, message: KnownMessage, item: Receipt) -> tuple[str, str, int | None]:
-    if PROGRESS.index(item.state) > PROGRESS.index(message.delivery if message.delivery in PROGRESS else ""):
-        message.delivery = item.state
-        draft.batch.deliveries[message.id] = item.state
+    if PROGRESS.index(item.state) <= PROGRESS.index(message.delivery if message.delivery in PROGRESS else ""):
+        # a hundred bounces of one mail are one: whoever has our answer can write more of them
+        return "skipped", f"the message was {message.delivery} already", message.id
+    message.delivery = item.state
+    draft.batch.deliveries[message.id] = item.state
     body = {"state": item.state, "reason": canonical(item.reason, 1000), "at": item.at}
     draft.event(f"message.{item.state}", message.query_id, "channel", body, message.id)
     return "recorded", "", message.id

@@ -11,7 +11,7 @@ from typing import Any
 from context_store.crashpoints import protected
 from context_store.fallbacks import FIELD
 from context_store.ids import EPOCH_MS
-from context_store.lookups import KnownIdentity, KnownMessage, Wanted
+from context_store.lookups import REPORTS, KnownIdentity, KnownMessage, Wanted
 from context_store.text import canonical, hash_key, lane_of
 from hub import apply
 from hub.bounds import MOST_KEY
@@ -47,8 +47,10 @@ INLINE = 256 << 10
 LATELY_MS = 3_600_000
 AUTOMATIC_MOST = 20
 """Automatic messages of one identity within an hour; more are a loop (R16)."""
-REPORTS = frozenset({"bounce", "receipt", "report"})
-"""Never a loop: one daemon reports for a whole provider (`mailer-daemon@googlemail.com`), each time on another mail."""
+REPORTS_MOST = 200
+"""Reports (bounces, receipts) of one address within a day that are messages. Never a loop: one daemon speaks for a whole
+provider (`mailer-daemon@googlemail.com`), each time of another mail; beyond, what it says of ours still counts."""
+DAY_MS = 86_400_000
 
 Outcome = tuple[str, str, int | None]
 
@@ -65,6 +67,7 @@ def item_hash(instance: str, item: Item, parsed: Parsed) -> bytes | None:
 def wanted(parsed: Sequence[Parsed], keys: Keys, threading: Threading, now: int) -> Wanted:
     """Everything that the judgement of these items may ask for."""
     want = Wanted(automatic_since=max(0, now - LATELY_MS - EPOCH_MS) << 22)
+    want.reports_since = max(0, now - DAY_MS - EPOCH_MS) << 22
     window = now - threading.window_days * 86_400_000
     for one in parsed:
         instance = one.envelope.instance
@@ -90,6 +93,8 @@ def wanted(parsed: Sequence[Parsed], keys: Keys, threading: Threading, now: int)
 def _want_message(want: Wanted, item: Message, instance: str, keys: Keys) -> None:
     want.identities.add(identity_hash(item.sender.identity))
     want.identities.update(identity_hash(claim.identity) for claim in item.claims[:MOST_CLAIMS])
+    if item.automatic in REPORTS:
+        want.reporters.add(identity_hash(item.sender.identity))
     want.keys.add(message_hash(instance, item.key))
     if item.thread:
         want.threads.add(thread_hash(instance, item.thread))
@@ -117,6 +122,19 @@ def kept_fields(item: Message) -> str:
     if item.reply_to is not None:  # an agent sees it, nothing follows it (design §5)
         fields["reply-to"] = f"{item.reply_to.scheme}:{item.reply_to.value}"
     return canonical(as_json(fields))
+
+
+def _too_many(item: Message, sender: KnownIdentity) -> str:
+    """Why this automatic message is one too many of its sender, "" if it is not (R16)."""
+    if item.automatic in REPORTS:
+        if sender.reported_today >= REPORTS_MOST:
+            return f"more than {REPORTS_MOST} reports of this address within a day"
+        sender.reported_today += 1
+    elif item.automatic:
+        if sender.automatic_lately >= AUTOMATIC_MOST:
+            return f"more than {AUTOMATIC_MOST} automatic messages of this address within an hour"
+        sender.automatic_lately += 1
+    return ""
 
 
 class Judge:
@@ -199,9 +217,8 @@ class Judge:
         if self._is_own(item, instance.id):
             return "echo", "our own message came back", None
         sender = recognise(self.draft, item, self._directory)
-        if item.automatic and item.automatic not in REPORTS and sender.automatic_lately >= AUTOMATIC_MOST:
-            return "loop", f"more than {AUTOMATIC_MOST} automatic messages within an hour", None
-        sender.automatic_lately += bool(item.automatic)
+        if too_many := _too_many(item, sender):
+            return "capped", too_many, None
         place = find_matter(self.draft, item, sender, instance.channel, instance.id, self._keys)
         message = self._record(item, instance, envelope, sender, place)
         if place.fresh:
@@ -230,7 +247,8 @@ class Judge:
             assurance=item.sender.assurance, standing=place.standing, subject=canonical(item.subject, 2000),
             text=canonical(item.text), folds=as_json(item.folds), html=canonical(item.html),
             language=canonical(item.language, 35), recipients=names(item.recipients),
-            fields=kept_fields(item), replies_to=canonical(as_json([key[:MOST_KEY] for key in item.replies_to[:MOST_NAMED]])),
+            fields=kept_fields(item),
+            replies_to=canonical(as_json([key[:MOST_KEY] for key in item.replies_to[:MOST_NAMED]])),
         )  # fmt: skip
         for n, media in enumerate(item.media):
             self._attach(message, n, media, instance)

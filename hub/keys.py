@@ -84,4 +84,6 @@ def _parts(mark: str, text: str) -> tuple[int, bytes] | None:
         return None
     raw = base64.b32decode(text[1:].upper() + "===")
     number = int.from_bytes(raw[:8], "big")
-    return (number, raw[8:]) if number >> 63 == 0 else None  # no id of ours is larger, no store takes it
+    if number >> 63 or _text(mark, number, raw[8:]) != text:  # no id of ours is larger; the last sign has a spare bit
+        return None
+    return number, raw[8:]

@@ -42,6 +42,12 @@ REST = 300.0
 AFTER_MOST = 86_400.0
 """A far side that asks for more patience than a day is asked again after a day."""
 
+UNREACHED = frozenset({
+    "bad_address", "recipient_refused", "recipient_unknown", "recipient_blocked", "must_write_first", "window_closed",
+})  # fmt: skip
+"""What ends an acknowledgement without a person's help: anybody may give us an address that is none, and nobody waits
+for a word that can't reach them."""
+
 _plans = msgspec.json.Decoder(list[Step])
 _works: msgspec.json.Decoder[Outgoing | TicketWork] = msgspec.json.Decoder(Outgoing | TicketWork)
 
@@ -209,6 +215,8 @@ class Outbox:
             state, due, cause = self._again(work, error, now)
         elif error is not None:
             state, cause = "parked", canonical(str(error.code), 200) if isinstance(error, Refuse) else "refused"
+            if cause in UNREACHED and _automatic(work):
+                state = "cancelled"
         if isinstance(error, Retry | Pause | Uncertain):
             self._stumbled(work.destination, error)
         elif error is None:
@@ -325,6 +333,10 @@ def _row(work: Work, n: int, step: Step, keys: Keys) -> StepRow:
     return StepRow(
         work.id, n, key, step.kind, step.body, step.harmless, int(step.key_life * 1000), lag, "planned", None, None
     )
+
+
+def _automatic(work: Work) -> bool:
+    return work.kind == "delivery" and msgspec.json.decode(work.body, type=Outgoing).automatic
 
 
 def _keep_plans(conn: Connection, works: Sequence[Work], now: int) -> None:

@@ -185,7 +185,7 @@ class Pipeline:
 
 
 def _quick_first(envelopes: Sequence[PendingEnvelope]) -> tuple[Sequence[PendingEnvelope], ...]:
-    """Those that a large one would only hold up, then the large ones with whatever stands behind them in their lanes."""
+    """First those that a large one would only hold up; then the large ones, with what follows them in their lanes."""
     lanes = set[int]()
     quick, slow = list[PendingEnvelope](), list[PendingEnvelope]()
     for envelope in envelopes:

@@ -72,10 +72,10 @@ def settle_all(conn: Connection, batch: Sequence[Settlement], next_id: Callable[
         add_events(conn, _overtaken(conn, {w.message_id: w.query_id for w, _ in good}, sent, next_id, now))
     rows.ticketed(conn, [_ticket(w, r, next_id(), now) for w, r in good if w.kind == "dispatch"])
     failed = [
-        (one.work.message_id, "failed" if one.settled.state == "parked" else one.settled.state)
+        (one.work.message_id, "uncertain" if one.settled.state == "uncertain" else "failed")
         for one in held
         if one.work is not None and one.settled is not None and one.work.kind == "delivery" and one.work.message_id
-        and one.settled.state in ("parked", "uncertain")
+        and one.settled.state in ("parked", "uncertain", "cancelled")
     ]  # fmt: skip
     rows.delivery_state(conn, failed)
     add_events(conn, [event for one in held if (event := _event(one, next_id(), now)) is not None])
@@ -134,10 +134,17 @@ def _event(one: Settlement, number: int, now: int) -> NewEvent | None:
     work, settled = one.work, one.settled
     if work is None or settled is None or work.kind == "need" or settled.state == "queued":
         return None
+    if settled.state == "cancelled":  # it was automatic: see `UNREACHED`
+        why = f"it can't be sent to this address: {settled.cause}"
+        body: dict[str, Any] = {"why": why, "destination": work.destination}
+        return NewEvent(
+            id=number, kind="query.not_acknowledged", subject_id=work.query_id, message_id=work.message_id,
+            actor="hub", at=now, body=body,
+        )  # fmt: skip
     noun = "message" if work.kind == "delivery" else "ticket"
     caught = bool(one.results and one.results[0].done.caught)
     verb = {"done": "caught" if caught else "sent", "parked": "parked", "uncertain": "uncertain"}[settled.state]
-    body: dict[str, Any] = {"destination": work.destination, "attempts": work.attempts}
+    body = {"destination": work.destination, "attempts": work.attempts}
     if one.results:
         body["ref"] = canonical(one.results[0].done.ref, 1024)
     if settled.cause:

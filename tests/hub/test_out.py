@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from context_store import outbox as rows
-from plugins import Media, Pause, Receipt, Retry, Ticket, Touched
+from plugins import Media, Pause, Receipt, Refuse, Retry, Ticket, Touched
 from tests.hub.desk import NOW, Desk, message
 
 CLASSES = ["A", "B", "C", "harmless"]
@@ -91,6 +91,32 @@ async def test_refused_work_is_parked_and_its_lane_goes_on(desk: Desk, word: str
     await desk.operate("release", "boss")
     await desk.settle()
     assert tool.bodies() == [b"say two", b"open one"]
+
+
+@pytest.mark.parametrize("cause", ["bad_address", "recipient_refused", "recipient_unknown"])
+async def test_acknowledgement_that_reaches_nobody_is_dropped_with_its_reason(desk: Desk, cause: str):
+    desk.far("chat").script, desk.far("chat").error = ["raise"], Refuse(cause, "no such address")
+    await desk.say(message("m1"))
+    assert await desk.column("SELECT state FROM outbox WHERE kind = 'delivery'") == ["cancelled"]
+    assert await desk.column("SELECT delivery FROM messages WHERE direction = 'out'") == ["failed"]
+    (body,) = await desk.column("SELECT body FROM events WHERE kind = 'query.not_acknowledged'")
+    assert cause in body
+
+
+@pytest.mark.parametrize("cause", ["no_way_back", "hub_error"])
+async def test_acknowledgement_that_fails_by_our_own_fault_is_parked(desk: Desk, cause: str):
+    desk.far("chat").script, desk.far("chat").error = ["raise"], Refuse(cause, "ours")
+    await desk.say(message("m1"))
+    assert await desk.column("SELECT state FROM outbox WHERE kind = 'delivery'") == ["parked"]
+
+
+async def test_agent_s_reply_that_reaches_nobody_waits_for_a_person(desk: Desk):
+    await desk.say(message("m1"))
+    (reference,) = await desk.references()
+    desk.far("chat").script, desk.far("chat").error = ["raise"], Refuse("bad_address", "no such address")
+    await desk.operate("reply", "eve", reference, "we are on it")
+    await desk.settle()
+    assert await desk.column("SELECT state FROM outbox WHERE kind = 'delivery' ORDER BY id") == ["done", "parked"]
 
 
 async def test_plugin_that_raises_cancelled_error_loses_neither_its_work_nor_its_slot(desk: Desk):

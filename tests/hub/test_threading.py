@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from context_store.directory import find_user, list_users
 from hub.keys import Keys, query_named_by
 from plugins import Claim, Identity
-from tests.hub.desk import Desk, edit, fact, mail, message
+from tests.hub.desk import Desk, edit, fact, mail, message, receipt
 
 
 async def conversations(desk: Desk) -> list[tuple]:
@@ -287,14 +287,43 @@ async def test_automatic_messages_of_one_sender_are_capped(desk: Desk):
     await desk.say(*(mail(f"m{n}", automatic="reply") for n in range(15)), to="mail")
     await desk.say(*(mail(f"n{n}", automatic="reply") for n in range(15)), to="mail")
     outcomes = await desk.column("SELECT outcome FROM items ORDER BY id")
-    assert (outcomes.count("recorded"), outcomes.count("loop")) == (20, 10)
-    assert all(await desk.column("SELECT reason FROM items WHERE outcome = 'loop'"))
+    assert (outcomes.count("recorded"), outcomes.count("capped")) == (20, 10)
+    assert set(await desk.column("SELECT reason FROM items WHERE outcome = 'capped'")) == {
+        "more than 20 automatic messages of this address within an hour"
+    }
 
 
 @pytest.mark.parametrize("automatic", ["bounce", "receipt", "report"])
 async def test_reports_of_one_daemon_are_all_recorded(desk: Desk, automatic: str):
     await desk.say(*(mail(f"m{n}", "mailer-daemon@acme.test", automatic=automatic) for n in range(30)), to="mail")
     assert set(await desk.column("SELECT outcome FROM items")) == {"recorded"}
+
+
+async def test_reports_of_one_address_are_bounded_by_day_and_its_word_on_ours_still_counts(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("hub.items.REPORTS_MOST", 5)
+    await desk.say(mail("m0"), to="mail")
+    ours = (await desk.sent())[0]["key"]
+    for part in ("a", "b"):
+        await desk.say(
+            *(mail(f"{part}{n}", "mailer-daemon@acme.test", automatic="bounce") for n in range(4)), to="mail"
+        )
+    await desk.say(mail("c", "daemon@other.test", automatic="bounce"), receipt(ours, "failed"), to="mail")
+    rows = await desk.rows("SELECT outcome, count(*) FROM items GROUP BY outcome ORDER BY outcome")
+    assert rows == [("capped", 3), ("recorded", 8)]
+    assert await desk.column("SELECT delivery FROM messages WHERE direction = 'out'") == ["failed"]
+    desk.clock.by += timedelta(hours=25)
+    await desk.say(mail("d", "mailer-daemon@acme.test", automatic="bounce"), to="mail")
+    assert await desk.number("SELECT count(*) FROM items WHERE outcome = 'recorded'") == 9
+
+
+async def test_hundred_bounces_of_one_mail_are_one(desk: Desk):
+    await desk.say(mail("m0"), to="mail")
+    ours = (await desk.sent())[0]["key"]
+    await desk.say(*(receipt(ours, "failed", key=f"r{n}") for n in range(100)), to="mail")
+    assert await desk.events("message.failed") == ["message.failed"]
+    assert await desk.number("SELECT count(*) FROM items WHERE reason = 'the message was failed already'") == 99
 
 
 async def test_machine_that_does_not_say_so_is_acknowledged_only_so_often(desk: Desk):
