@@ -12,13 +12,14 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, func, select, text
 
 from context_store import tables as t
+from context_store.announcements import Announcement, announcements
+from context_store.histories import OPEN_STATES, Asked, History, histories
 from context_store.text import canonical
 
 REPORTS = ("bounce", "receipt", "report")
 """Values of `messages.automatic` that speak of another message."""
 MOST_VALUES = 20_000
 """Values of one statement: PostgreSQL's protocol takes 65,535, SQLite as built here 250,000, elsewhere 32,766."""
-OPEN_STATES = ("new", "open", "pending", "on_hold")
 
 
 @dataclass(slots=True)
@@ -45,6 +46,8 @@ class Wanted:
     """The smallest id that counts as today."""
     automatic_since: int = 0
     """The smallest id (ids carry time) that counts as lately."""
+    asked: Asked | None = None
+    """What rules ask of history; None: nothing is judged by rules."""
 
 
 @dataclass(slots=True)
@@ -174,6 +177,10 @@ class Known:
     """(user, instance) → the root that was touched last."""
     tokens: dict[bytes, KnownToken] = field(default_factory=dict)
     waiting: dict[bytes, list[Waiting]] = field(default_factory=lambda: defaultdict(list))
+    histories: dict[int, History] = field(default_factory=dict)
+    """By user; new users of the batch come in as they are met."""
+    announced: tuple[Announcement, ...] = ()
+    """In force now."""
     tickets: dict[tuple[str, str], KnownTicket] = field(default_factory=dict)
 
 
@@ -280,7 +287,7 @@ def gather(conn: Connection, wanted: Wanted, now: int) -> Known:
     known.threads = {row.key_hash: KnownThread(*row) for row in _rows(conn, _threads, wanted.threads)}
     _gather_tickets(conn, wanted, known)
     _gather_queries(conn, wanted, known)
-    _gather_people(conn, wanted, known)
+    _gather_people(conn, wanted, known, now)
     return known
 
 
@@ -307,7 +314,7 @@ def _gather_queries(conn: Connection, wanted: Wanted, known: Known) -> None:
         known.threads.setdefault(row.key_hash, KnownThread(*row))
 
 
-def _gather_people(conn: Connection, wanted: Wanted, known: Known) -> None:
+def _gather_people(conn: Connection, wanted: Wanted, known: Known, now: int) -> None:
     found = [*_rows(conn, _identities, wanted.identities)]
     seen = {row.id for row in found}
     others = {query.identity_id for query in known.queries.values()} - seen
@@ -326,6 +333,9 @@ def _gather_people(conn: Connection, wanted: Wanted, known: Known) -> None:
     known.users = {row[0]: KnownUser(*row) for row in _rows(conn, _users, users)}
     for instance, since in wanted.since.items():
         _gather_open(conn, known, users, instance, since)
+    if wanted.asked is not None:
+        known.histories = histories(conn, users, wanted.asked, now)
+        known.announced = announcements(conn, now)
 
 
 def _gather_open(conn: Connection, known: Known, users: set[int], instance: str, since: int) -> None:

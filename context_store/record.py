@@ -47,7 +47,7 @@ _defaults: Mapping[str, Mapping[str, Any]] = {
 
 _inserted: Sequence[Table] = (
     t.users, t.identities, t.links, t.queries, t.query_joins, t.threads, t.messages, t.attachments, t.decisions,
-    t.items, t.outbox,
+    t.opinions, t.holds, t.items, t.outbox,
 )  # fmt: skip
 _columns = {table.name: tuple(column.name for column in table.columns) for table in _inserted}
 

@@ -517,9 +517,10 @@ announcements = Table(
     Column("services", Text, nullable=False, server_default="[]"),
     Column("major", Boolean, nullable=False, server_default=text("false")),
     Column("from_at", Millis, nullable=False),
-    Column("until_at", Millis),
+    Column("until_at", Millis, nullable=False),
     Column("author", Text, nullable=False),
     Column("created_at", Millis, nullable=False),
+    Index("ix_announcements_until", "until_at"),
     comment="what users are told of services; major: a major incident stands behind it. Ended ones stay",
 )
 

@@ -128,7 +128,7 @@ class Hub:
             port.intake = self.intake
         connectors = {i.id: i.connector for i in self.instances.values() if hasattr(i.connector, "parse")}
         self.parsers = Parsers(connectors, _recipe(config), config.parse)
-        self.rules = Rules(store, config, self.clock)
+        self.rules = Rules(store, config, self.clock, self.fabric)
         await self.rules.start()
         self.directory = await self._directory()
         if store.dialect == "sqlite":
@@ -152,7 +152,7 @@ class Hub:
     def _compose(self) -> None:
         self.pipeline = Pipeline(
             self.store, self.blobs, self.fabric, self.intake, self.parsers, self.instances,
-            lambda: self.rules.current, self.directory, self.keys, self.config, self.telemetry,
+            lambda: self.rules.judging, self.directory, self.keys, self.config, self.telemetry,
             self.clock,
         )  # fmt: skip
         self.isolated = replace(self.pipeline, isolated=True)
@@ -177,7 +177,7 @@ class Hub:
         self.parsers.start()
         parts = {
             "outbox": self.outbox.run, "pipeline": self.pipeline.run, "isolated": self.isolated.run,
-            "sealer": self.sealer.run, "indexer": self.indexer.run,
+            "sealer": self.sealer.run, "indexer": self.indexer.run, "rules": self.rules.run,
         }  # fmt: skip
         for name, run in parts.items():
             self._tasks.append(asyncio.create_task(self._keep(name, run), name=name))
@@ -228,7 +228,7 @@ class Hub:
             await web_runner.cleanup()
         await self.intake.stop()
         self.pipeline.stopping = self.isolated.stopping = self.outbox.stopping = True
-        self.sealer.stopping = self.indexer.stopping = True
+        self.sealer.stopping = self.indexer.stopping = self.rules.stopping = True
         for topic in (intake_topic(isolated=False), intake_topic(isolated=True), "outbox", "events", SEALED):
             self.fabric.wake(topic)
         if self._tasks:

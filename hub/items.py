@@ -13,9 +13,10 @@ from context_store.fallbacks import FIELD
 from context_store.ids import EPOCH_MS
 from context_store.lookups import REPORTS, KnownIdentity, KnownMessage, Wanted
 from context_store.text import canonical, hash_key, lane_of
+from context_store.times import from_millis
 from hub import apply
 from hub.bounds import MOST_KEY
-from hub.communicate.acknowledge import may_acknowledge, words
+from hub.communicate.acknowledge import may_acknowledge
 from hub.communicate.compose import Answer, Answered, compose
 from hub.communicate.route import route
 from hub.config import Config, Threading
@@ -24,7 +25,8 @@ from hub.instances import Instance
 from hub.keys import Keys, query_named_by
 from hub.matter import MOST_NAMED, Place, find_matter
 from hub.recognise import MOST_CLAIMS, Directory, recognise
-from hub.triage import facts_of, triage
+from hub.texts import Texts, acknowledgement
+from hub.triage import Judging, Triaged, facts_of, remember, triage
 from hub.workers import Parsed
 from plugins import (
     Edited,
@@ -40,7 +42,6 @@ from plugins import (
     Ticket,
     Touched,
 )
-from routing import RuleSet
 
 INLINE = 256 << 10
 """Attachments up to here stand in the database, larger ones in the folder."""
@@ -64,9 +65,9 @@ def item_hash(instance: str, item: Item, parsed: Parsed) -> bytes | None:
     return hash_key("item", instance, type(item).__name__, item.key, revision, body)
 
 
-def wanted(parsed: Sequence[Parsed], keys: Keys, threading: Threading, now: int) -> Wanted:
+def wanted(parsed: Sequence[Parsed], keys: Keys, threading: Threading, now: int, judging: Judging) -> Wanted:
     """Everything that the judgement of these items may ask for."""
-    want = Wanted(automatic_since=max(0, now - LATELY_MS - EPOCH_MS) << 22)
+    want = Wanted(automatic_since=max(0, now - LATELY_MS - EPOCH_MS) << 22, asked=judging.asked)
     want.reports_since = max(0, now - DAY_MS - EPOCH_MS) << 22
     window = now - threading.window_days * 86_400_000
     for one in parsed:
@@ -141,11 +142,12 @@ class Judge:
     """Goes through a batch; what it decides stands in `draft.batch`."""
 
     def __init__(
-        self, draft: Draft, rules: RuleSet, instances: Mapping[str, Instance], directory: Directory, keys: Keys,
+        self, draft: Draft, judging: Judging, instances: Mapping[str, Instance], directory: Directory, keys: Keys,
         config: Config,
     ) -> None:  # fmt: skip
         self.draft = draft
-        self._rules = rules
+        self._judging = judging
+        self._texts = judging.texts or Texts(config.templates, config.articles, config.language)
         self._instances = instances
         self._directory = directory
         self._keys = keys
@@ -222,9 +224,10 @@ class Judge:
         place = find_matter(self.draft, item, sender, instance.channel, instance.id, self._keys)
         message = self._record(item, instance, envelope, sender, place)
         if place.fresh:
-            self._begin(item, instance, sender, place, message)
+            self._begin(item, instance, envelope, sender, place, message)
         else:
             self._continue(item, sender, place, message)
+        remember(self.draft.known, self._judging.asked, sender.user_id, item, fresh=place.fresh)
         for waiting in self.draft.known.waiting.pop(message.key_hash, ()):
             apply.waited(self.draft, message, waiting)
         return "recorded", "", message.id
@@ -276,21 +279,27 @@ class Judge:
             )  # fmt: skip
 
     def _begin(
-        self, item: Message, instance: Instance, sender: KnownIdentity, place: Place, message: KnownMessage
-    ) -> None:
-        """A new query: judged by the rules, dispatched, acknowledged."""
+        self, item: Message, instance: Instance, envelope: int, sender: KnownIdentity, place: Place,
+        message: KnownMessage,
+    ) -> None:  # fmt: skip
+        """A new query: judged by the rules, dispatched, acknowledged, unless it is held for a person."""
         user = self.draft.known.users[sender.user_id]
-        facts = facts_of(item, user, instance.channel, instance.id, item.sender.assurance)
-        decision = triage(self.draft, self._rules, facts, place.query, message.id)
+        facts = facts_of(
+            item, user, self.draft.known, self._judging, channel=instance.channel, instance=instance.id,
+            at=from_millis((envelope >> 22) + EPOCH_MS),
+        )  # fmt: skip
+        triaged = triage(self.draft, self._judging, facts, place.query, message.id)
         self.draft.event("query.opened", place.query.id, "hub", {"reference": place.query.reference}, message.id)
+        outcome = triaged.decision.outcome
         self._dispatch(
-            place, decision.outcome.target, "open",
+            place, place.query.target, "open",
             Open(
                 ext_id=place.query.reference, subject=item.subject, text=item.text, user=item.sender,
-                fields={"type": decision.outcome.type, "priority": decision.outcome.priority},
+                fields={"type": outcome.type, "priority": outcome.priority},
             ),
         )  # fmt: skip
-        self._acknowledge(item, instance, sender, place)
+        if triaged.held is None or triaged.held.kind == "hold":
+            self._acknowledge(item, instance, sender, place, triaged)
 
     def _continue(self, item: Message, sender: KnownIdentity, place: Place, message: KnownMessage) -> None:
         """More about a known matter: it wakes up if its own people speak, and its ticket hears of it."""
@@ -306,6 +315,8 @@ class Judge:
 
     def _dispatch(self, place: Place, target: str, verb: str, work: Open | Say) -> None:
         """Tell the ticketing tool, if there is one that takes this kind of work."""
+        if not target:  # held: a person lets it go
+            return
         instance = self._instances.get(target)
         if instance is None:
             self.draft.event("ticket.missing_target", place.query.root_id, "hub", {"target": target})
@@ -315,7 +326,9 @@ class Judge:
         lane = lane_of("ticket", target, place.query.reference)
         self.draft.outbox("dispatch", target, lane, place.query.root_id, work, horizon=self._config.delivery.horizon)
 
-    def _acknowledge(self, item: Message, instance: Instance, sender: KnownIdentity, place: Place) -> None:
+    def _acknowledge(
+        self, item: Message, instance: Instance, sender: KnownIdentity, place: Place, triaged: Triaged
+    ) -> None:
         query = place.query
         why_not = may_acknowledge(item, sender, place.standing, self.draft.now)
         where = (
@@ -325,9 +338,9 @@ class Judge:
             reason = why_not or "nothing that is configured reaches this address"
             self.draft.event("query.not_acknowledged", query.id, "hub", {"why": reason})
             return
-        proved = item.sender.assurance >= 1
-        language = item.language or self.draft.known.users[sender.user_id].language or self._config.language
-        said = words(language, query.reference, self._config.name, canonical(item.subject, 250), proved=proved)
+        said = acknowledgement(
+            self._texts, triaged.decision, self._config, reference=query.reference, subject=canonical(item.subject, 250)
+        )
         answer = Answer(
             subject=said.subject, text=said.text, author="hub", shown_author=self._config.name, automatic=True
         )

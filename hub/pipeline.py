@@ -36,9 +36,9 @@ from hub.keys import Keys
 from hub.lines import topics_of
 from hub.recognise import Directory
 from hub.telemetry import Telemetry
+from hub.triage import Judging
 from hub.workers import Parsed, Parsers, large
 from plugins import Clock
-from routing import RuleSet
 
 log = structlog.get_logger("trunkline.pipeline")
 
@@ -59,7 +59,7 @@ class Pipeline:
     intake: Intake
     parsers: Parsers
     instances: Mapping[str, Instance]
-    rules: Callable[[], RuleSet]
+    rules: Callable[[], Judging]
     directory: Directory
     keys: Keys
     config: Config
@@ -142,11 +142,11 @@ class Pipeline:
             return batch
         raise Stale(f"other nodes were faster {STALE_TRIES} times")
 
-    def _judge(self, conn: Connection, parsed: Sequence[Parsed], rules: RuleSet) -> Draft:
+    def _judge(self, conn: Connection, parsed: Sequence[Parsed], judging: Judging) -> Draft:
         """Look up, then go through the items in intake order (in a store thread, off the event loop)."""
         now = self.clock.now()
-        known = gather(conn, wanted(parsed, self.keys, self.config.threading, to_millis(now)), to_millis(now))
-        judge = Judge(Draft(self.store, known, now), rules, self.instances, self.directory, self.keys, self.config)
+        known = gather(conn, wanted(parsed, self.keys, self.config.threading, to_millis(now), judging), to_millis(now))
+        judge = Judge(Draft(self.store, known, now), judging, self.instances, self.directory, self.keys, self.config)
         for one in parsed:
             judge.envelope(one)
         return judge.draft

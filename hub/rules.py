@@ -1,35 +1,50 @@
 """The rule set in force: read, compiled and tested off the loop, then swapped at once (R14).
 
-A file that is refused changes nothing: the running rules stay, and an alarm shows every problem of the file.
+An edit of the file is seen within a second, published to the store by its hash, and adopted by every node; a message is
+judged by one version. A file that is refused changes nothing: the running rules stay, and an alarm shows all that is
+wrong with it.
 """
 
 import asyncio
+import socket
 from pathlib import Path
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
-from context_store import Store, alarms
-from context_store.rulesets import keep_rule_set
+from context_store import CommitUnknown, Store, StoreAway, alarms
+from context_store.rulesets import Activation, activate, active, keep_rule_set, rule_set
 from context_store.times import to_millis
 from hub.config import Config
-from hub.triage import CAPTURED
+from hub.fabric import Fabric
+from hub.texts import Texts
+from hub.triage import Judging, asked_by
 from plugins import BadConfig, Clock, Problem
 from routing import Mention, RuleSet, load_rules
-from routing.conditions import leaves
-from routing.fields import field_of
 
 log = structlog.get_logger("trunkline.rules")
 
 LARGEST = 64 << 20
 """Bytes of a rules file that are read."""
-ALARM = "rules"
-UNDONE = frozenset({"hold", "park", "spam", "acknowledgement", "article"})
-"""Outcome fields that nothing in the hub acts on yet."""
+ALARM, SHADOW_ALARM = "rules", "rules.shadow"
+ALARM_MOST = 20_000
+"""Characters of an alarm: what is wrong with a file, all of it."""
+TOPIC = "rules"
+LOOK = 0.25
+"""Seconds between two looks at the files, and at what other nodes published."""
+STILL = 0.1
+"""Seconds in which a file must not have changed: editors write in several steps."""
+
+Stamp = tuple[int, int, int]
 
 
 def read_rules(path: Path, config: Config | None = None) -> RuleSet:
     """The file as a rule set that fits the configuration. Raises BadConfig with everything that is wrong."""
+    return _checked(_read(path), path.name, config)
+
+
+def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
@@ -37,30 +52,25 @@ def read_rules(path: Path, config: Config | None = None) -> RuleSet:
         raise BadConfig([Problem(file=path.name, key="", what=f"can't be read: {error.strerror}")]) from error
     if len(data) > LARGEST:
         raise BadConfig([Problem(file=path.name, key="", what=f"is larger than {LARGEST >> 20} MiB")])
-    rules = load_rules(data, path.name)
-    if config is not None and (problems := [*strangers(rules, config), *undelivered(rules)]):
+    return data
+
+
+def _checked(data: bytes, name: str, config: Config | None) -> RuleSet:
+    rules = load_rules(data, name)
+    if config is not None and (problems := strangers(rules, config)):
         raise BadConfig(problems)
     return rules
 
 
-def undelivered(rules: RuleSet) -> list[Problem]:
-    """What the engine knows and this hub does not deliver yet: refused, because it would silently do nothing."""
-    found: list[Problem] = []
-    for rule in (*rules.rules, rules.default):
-        place = f"{rules.file}:{rule.line}" if rule.line else rules.file
-        asked = {leaf.field for leaf in leaves(rule.when) if (known := field_of(leaf.field)) and known.since > CAPTURED}
-        wrong = [(f"when.{name}", "this hub does not capture it yet") for name in sorted(asked)]
-        wrong += [(f"set.{name}", "this hub does not act on it yet") for name in sorted(UNDONE & set(rule.sets))]
-        found += [Problem(file=place, key=f"{rule.name}: {key}", what=what) for key, what in wrong]
-    return found
-
-
 def strangers(rules: RuleSet, config: Config) -> list[Problem]:
-    """Targets, teams and instances that the rules name and the configuration has not."""
+    """What the rules name and nobody has: targets, teams, instances, templates, help articles."""
+    texts = texts_of(config)
     known = {
         "target": {one.id for one in config.instances if one.target},
         "team": set(config.teams),
         "instance": {one.id for one in config.instances if not one.target},
+        "template": texts.template_names(),
+        "article": texts.article_names(),
     }
     return [
         Problem(
@@ -74,46 +84,213 @@ def strangers(rules: RuleSet, config: Config) -> list[Problem]:
 
 def unheld(rules: RuleSet) -> list[Mention]:
     """What the rules name and nothing lists: these can't be checked. A file with a catalogue lists its services."""
-    loose = {"value_stream", "template", "article"} | (set() if rules.catalogue.services else {"service"})
+    loose = {"value_stream"} | (set() if rules.catalogue.services else {"service"})
     return [mention for mention in rules.mentions() if mention.kind in loose]
 
 
-class Rules:
-    """Holds what is in force; `current` is read once for each batch."""
+def texts_of(config: Config) -> Texts:
+    """The folders of templates and articles."""
+    return Texts(config.templates, config.articles, config.language)
 
-    def __init__(self, store: Store, config: Config, clock: Clock) -> None:
+
+class Rules:
+    """Holds what is in force; `judging` is read once for each batch."""
+
+    def __init__(self, store: Store, config: Config, clock: Clock, fabric: Fabric) -> None:
         self._store = store
         self._config = config
         self._clock = clock
-        self.current: RuleSet
+        self._fabric = fabric
+        self._texts = texts_of(config)
+        self._stamps: dict[Path, Stamp | None] = {}
+        self._differs = False
+        self._turn = asyncio.Lock()
+        """What was read first is put in force first."""
+        self.judging: Judging
+        self.stopping = False
+
+    @property
+    def current(self) -> RuleSet:
+        """The rules in force."""
+        return self.judging.rules
+
+    # ---- life ------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Load for the first time. Raises BadConfig: a hub without valid rules does not start."""
-        await self._take(await asyncio.to_thread(read_rules, self._config.rules, self._config))
+        """Load for the first time. Raises BadConfig: a hub without valid rules does not start.
+
+        Among several nodes, a file that the store has seen before and that is not in force is an old copy.
+        """
+        rules = await self._first()
+        said = await self._store.read(active)
+        seen = await self._store.read(rule_set, rules.hash) is not None
+        await self._store.write(_keep, rules, to_millis(self._clock.now()))
+        if said and said.hash != rules.hash and seen and self._store.dialect != "sqlite":
+            await self.follow()
+
+    async def _first(self) -> RuleSet:
+        path = self._config.rules
+        self._stamps[path] = _stamp(path)
+        rules = await asyncio.to_thread(read_rules, path, self._config)
+        self._judge(rules, await self._read_shadow())
+        return rules
+
+    async def run(self) -> None:
+        """Put the file in force, then take what changes, within a second, until told to stop."""
+        begun = False
+        while not self.stopping:
+            try:
+                if not begun:
+                    await self._begin()
+                    begun = True
+                await self._fabric.wait(TOPIC, LOOK)
+                await self._look()
+            except (StoreAway, CommitUnknown, OperationalError) as error:
+                log.warning("rules.store_away", why=str(error))
+                await self._clock.sleep(1)
+
+    async def _begin(self) -> None:
+        async with self._turn:
+            now = to_millis(self._clock.now())
+            await self._store.write(activate, self.current.hash, self.current.source, _here(), now)
+
+    async def _look(self) -> None:
+        if await self._changed(self._config.rules):
+            await self.reload()
+        if self._config.shadow and await self._changed(self._config.shadow):
+            self._judge(self.current, await self._read_shadow())
+        if self._store.dialect != "sqlite":  # a SQLite store has one node
+            await self.follow()
+
+    async def _changed(self, path: Path) -> bool:
+        stamp = await asyncio.to_thread(_stamp, path)
+        if stamp == self._stamps.get(path):
+            return False
+        for _ in range(5):
+            await asyncio.sleep(STILL)
+            before, stamp = stamp, await asyncio.to_thread(_stamp, path)
+            if stamp == before and stamp is not None:
+                break
+        self._stamps[path] = stamp
+        return True
+
+    # ---- what is in force --------------------------------------------------------------------------------
 
     async def reload(self) -> bool:
         """Take the file as it is now; False if it was refused."""
+        async with self._turn:
+            return await self._reload()
+
+    async def _reload(self) -> bool:
         try:
             rules = await asyncio.to_thread(read_rules, self._config.rules, self._config)
         except BadConfig as error:
             log.warning("rules.refused", problems=[str(problem) for problem in error.problems])
-            await self._store.write(_alarm, f"the rules were not reloaded: {error}", to_millis(self._clock.now()))
+            await self._alarm(ALARM, f"the rules were not reloaded: {error}")
             return False
-        await self._take(rules)
+        await self._publish(rules, _here())
         log.info("rules.reloaded", rule_set=rules.hash, rules=len(rules.rules))
         return True
 
-    async def _take(self, rules: RuleSet) -> None:
+    async def publish(self, text: bytes | str, by: str) -> RuleSet:
+        """Put this text in force on all nodes. Raises BadConfig; the file is the caller's to write."""
+        data = text.encode() if isinstance(text, str) else text
+        async with self._turn:
+            rules = await asyncio.to_thread(_checked, data, self._config.rules.name, self._config)
+            await self._publish(rules, by)
+        return rules
+
+    async def _publish(self, rules: RuleSet, by: str) -> None:
         """Kept before it judges anything, so that every decision can be explained."""
-        now = to_millis(self._clock.now())
-        await self._store.write(_keep, rules.hash, rules.source, now)
-        self.current = rules
+        await self._store.write(_activate, rules, by, to_millis(self._clock.now()))
+        self._judge(rules, self.judging.shadow)
+        self._fabric.wake(TOPIC)
+        if self._differs:
+            await self._agree()
+
+    async def follow(self) -> bool:
+        """Adopt what another node put in force; True if it was another set."""
+        async with self._turn:
+            return await self._follow()
+
+    async def _follow(self) -> bool:
+        said = await self._store.read(active)
+        if said is None or said.hash == self.current.hash:
+            return False
+        source = await self._store.read(rule_set, said.hash)
+        if source is None:
+            return False
+        return await self._adopt(source, said)
+
+    async def _adopt(self, source: bytes, said: Activation) -> bool:
+        try:
+            rules = await asyncio.to_thread(_checked, source, self._config.rules.name, self._config)
+        except BadConfig as error:  # its configuration is another than the publisher's
+            await self._alarm(f"{ALARM}.{socket.gethostname()}", f"rules by {said.by} were not taken here: {error}")
+            return False
+        self._judge(rules, self.judging.shadow)
+        log.info("rules.adopted", rule_set=rules.hash, by=said.by)
+        await self._agree()
+        return True
+
+    async def _agree(self) -> None:
+        """A file that says something else than what is in force would mislead whoever reads it here."""
+        own = await asyncio.to_thread(_source, self._config.rules)
+        now, host = to_millis(self._clock.now()), socket.gethostname()
+        if own != self.current.source:
+            what = f"{self._config.rules.name} on {host} is not what is in force: take it from another node"
+            await self._store.write(alarms.raise_, f"{ALARM}.{host}", what, now)
+        elif self._differs:
+            await self._store.write(alarms.clear, f"{ALARM}.{host}", now)
+        self._differs = own != self.current.source
+
+    def _judge(self, rules: RuleSet, shadow: RuleSet | None) -> None:
+        """One assignment: a batch sees the old or the new version, never a part of each."""
+        self.judging = Judging(rules, shadow, asked_by(rules, shadow), self._texts)
+
+    async def _read_shadow(self) -> RuleSet | None:
+        path = self._config.shadow
+        if path is None:
+            return None
+        self._stamps[path] = _stamp(path)
+        try:
+            shadow = await asyncio.to_thread(read_rules, path, self._config)
+        except BadConfig as error:
+            await self._alarm(SHADOW_ALARM, f"nothing is judged in the shadow: {error}")
+            return None
+        await self._store.write(alarms.clear, SHADOW_ALARM, to_millis(self._clock.now()))
+        return shadow
+
+    async def _alarm(self, key: str, text: str) -> None:
+        await self._store.write(alarms.raise_, key, text[:ALARM_MOST], to_millis(self._clock.now()))
 
 
-def _keep(conn: Connection, digest: str, source: bytes, now: int) -> None:
-    keep_rule_set(conn, digest, source, now)
+def _stamp(path: Path) -> Stamp | None:
+    """Changes whenever the file does; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _source(path: Path) -> bytes:
+    try:
+        return _read(path)
+    except BadConfig:
+        return b""
+
+
+def _here() -> str:
+    return f"file:{socket.gethostname()}"
+
+
+def _keep(conn: Connection, rules: RuleSet, now: int) -> None:
+    """Before it judges anything, so that every decision can be explained."""
+    keep_rule_set(conn, rules.hash, rules.source, now)
     alarms.clear(conn, ALARM, now)
 
 
-def _alarm(conn: Connection, text: str, now: int) -> None:
-    alarms.raise_(conn, ALARM, text[:4000], now)
+def _activate(conn: Connection, rules: RuleSet, by: str, now: int) -> None:
+    activate(conn, rules.hash, rules.source, by, now)
+    alarms.clear(conn, ALARM, now)

@@ -1,42 +1,96 @@
 """From a recorded message to its decision: the facts that rules see, and the decision as it is stored."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
-from context_store.lookups import KnownQuery, KnownUser
+from context_store.announcements import services
+from context_store.histories import Asked
+from context_store.histories import History as Counted
+from context_store.lookups import Known, KnownQuery, KnownUser
 from context_store.text import canonical
 from hub.draft import Draft, address, as_json
+from hub.texts import Texts
 from plugins import Fold, Message
-from routing import Attachment, Decision, Facts, Person, RuleSet, Sender, decide
+from routing import Attachment, Decision, Eligibility, Facts, History, Person, RuleSet, Sender, decide, fold, validate
+from routing.conditions import Counts, leaves
+from routing.language import settle
 
-CAPTURED = 1
-"""`Facts.version` of what is captured here: history, hours and announcements come later, and a backtest knows it."""
 TEXT_LIMIT = 100_000
 """Characters of a message that rules see; longer mail is judged by its beginning."""
+MOST_RECIPIENTS = 200
+LONGEST_NAME = 100
+DIRECTORY = ("groups", "region", "contract", "as_of")
+"""What the directory's record of a user says under names of its own; all else is `user.fields`."""
+
+
+NOTHING = Asked()
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What judges a batch: one version of everything."""
+
+    rules: RuleSet
+    shadow: RuleSet | None = None
+    """A second file, judged beside the first without effect."""
+    asked: Asked = NOTHING
+    """Which counts either of them needs."""
+    texts: Texts | None = None
+
+
+class Held(Struct, frozen=True):
+    """Why a query does not go on by itself."""
+
+    kind: Literal["hold", "park", "spam"]
+    reason: str
+
+
+class Triaged(Struct, frozen=True):
+    """A decision with what follows from it."""
+
+    decision: Decision
+    held: Held | None
+    validation: Eligibility | None
+
+
+def asked_by(*sets: RuleSet | None) -> Asked:
+    """Which counts over history these rule sets ask for: nothing else is counted."""
+    found = {leaf for rules in sets if rules for rule in rules.rules for leaf in leaves(rule.when)}
+    fields = {leaf.field for leaf in found}
+    days = max((leaf.days for leaf in found if isinstance(leaf, Counts)), default=0)
+    subjects = "history.same_subject" in fields
+    return Asked(open_queries="history.open_queries" in fields, days=days or (30 if subjects else 0), subjects=subjects)
 
 
 def split_text(text: str, folds: list[Fold]) -> tuple[str, str]:
     """(what is new, what is quoted): signatures are in neither."""
     new, quoted, at = [], [], 0
-    for fold in sorted(folds, key=lambda f: f.start):
-        new.append(text[at : fold.start])
-        if fold.kind == "quote":
-            quoted.append(text[fold.start : fold.end])
-        at = max(at, fold.end)
+    for part in sorted(folds, key=lambda f: f.start):
+        new.append(text[at : part.start])
+        if part.kind == "quote":
+            quoted.append(text[part.start : part.end])
+        at = max(at, part.end)
     new.append(text[at:])
     return "".join(new), "".join(quoted)
 
 
-def facts_of(message: Message, user: KnownUser, channel: str, instance: str, assurance: int) -> Facts:
-    """Everything that rules can ask of this message; what is not known stays missing.
+def facts_of(
+    message: Message, user: KnownUser, known: Known, judging: Judging, *, channel: str, instance: str, at: datetime
+) -> Facts:
+    """Everything that rules can ask of this message; what is not known stays missing. `at`: when it was received.
 
     Canonical before they are judged, so that what is stored is what was judged.
     """
+    asked = judging.asked
     new, quoted = split_text(message.text[:TEXT_LIMIT], list(message.folds))
-    fields: Mapping[str, str] = msgspec.json.decode(user.fields)
+    fields = {canonical(name): canonical(value) for name, value in message.fields.items()}
     return Facts(
-        version=CAPTURED,
         channel=channel,
         instance=instance,
         direction=message.direction,
@@ -49,48 +103,166 @@ def facts_of(message: Message, user: KnownUser, channel: str, instance: str, ass
             scheme=message.sender.identity.scheme,
             name=canonical(message.sender.name) or None,
         ),
-        user=Person(
-            organisation=user.organisation or None, vip=user.vip, language=user.language or None, fields=fields
-        ),
-        assurance=assurance,
+        user=_person(user),
+        assurance=message.sender.assurance,
         attachments=tuple(
             Attachment(name=canonical(m.name), type=canonical(m.type), size=None if m.data is None else len(m.data))
             for m in message.media
         ),
         automatic=message.automatic,
-        language=message.language or user.language or None,
-        fields={canonical(name): canonical(value) for name, value in message.fields.items()},
+        language=settle(canonical(message.language, 35), user.language) or None,
+        fields=fields,
         tags=(),
+        at=at,
+        recipients=tuple(address(each) for each in message.recipients[:MOST_RECIPIENTS]),
+        service=_chosen(fields.get("service", ""), judging.rules),
+        history=_history(known.histories.get(user.id) or Counted(contacts=[0] * asked.days), asked, message.subject),
+        announced=services(known.announced),
+        major_incidents=services(known.announced, major=True),
     )
 
 
-def triage(draft: Draft, rules: RuleSet, facts: Facts, query: KnownQuery, message_id: int) -> Decision:
+def _chosen(service: str, rules: RuleSet) -> str | None:
+    """By a form or menu; a file with a catalogue takes no other names."""
+    known = rules.catalogue.services
+    return service if service and (service in known if known else len(service) <= LONGEST_NAME) else None
+
+
+def _person(user: KnownUser) -> Person:
+    """The user's record; groups are a list, or names between commas."""
+    record: Mapping[str, Any] = msgspec.json.decode(user.fields) if user.fields != "{}" else {}
+    groups = record.get("groups")
+    if isinstance(groups, str):
+        groups = [name.strip() for name in groups.split(",") if name.strip()]
+    return Person(
+        organisation=user.organisation or None,
+        groups=tuple(map(str, groups)) if isinstance(groups, list) else None,
+        vip=user.vip,
+        language=user.language or None,
+        region=_said(record, "region"),
+        contract=_said(record, "contract"),
+        fields={name: value for name, value in record.items() if name not in DIRECTORY and isinstance(value, str)},
+        as_of=_moment(record.get("as_of")),
+    )
+
+
+def _said(record: Mapping[str, Any], name: str) -> str | None:
+    value = record.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return found if found and found.tzinfo else None
+
+
+def _history(counted: Counted, asked: Asked, subject: str) -> History | None:
+    """Only what was asked for; the rest was not captured."""
+    if asked == NOTHING:
+        return None
+    mine = plain_subject(subject)
+    same = sum(count for said, count in counted.subjects.items() if mine and plain_subject(said) == mine)
+    return History(
+        open_queries=counted.open_queries if asked.open_queries else None,
+        contacts=tuple(counted.contacts) if asked.days else None,
+        same_subject=same if asked.subjects else None,
+    )
+
+
+@lru_cache(maxsize=4096)
+def plain_subject(subject: str) -> str:
+    """Folded, without what mail programs put before it."""
+    plain = fold(canonical(subject))
+    while (cut := plain.partition(":"))[1] and cut[0].strip() in {"re", "aw", "sv", "fw", "fwd", "wg", "antw", "tr"}:
+        plain = cut[2].strip()
+    return plain
+
+
+def remember(known: Known, asked: Asked, user: int, message: Message, *, fresh: bool) -> None:
+    """Lay a message over what was counted, for those that follow it in the batch."""
+    if message.direction != "in" or asked == NOTHING:
+        return
+    counted = known.histories.setdefault(user, Counted(contacts=[0] * asked.days))
+    counted.open_queries += fresh and not message.automatic
+    if asked.days:
+        counted.contacts[0] += 1
+        counted.subjects[message.subject] += asked.subjects
+
+
+def triage(draft: Draft, judging: Judging, facts: Facts, query: KnownQuery, message_id: int) -> Triaged:
     """Judge a new query and lay the outcome on its row; the decision keeps what explain needs."""
-    decision = decide(rules, facts)
-    outcome = decision.outcome
+    decision = decide(judging.rules, facts)
+    outcome, validation = decision.outcome, validate(judging.rules, decision)
+    held = held_by(decision, validation)
     number = draft.ids.next()
     draft.batch.insert(
         "decisions", id=number, query_id=query.id, message_id=message_id, rule_set=decision.rule_set,
-        facts=as_json(decision.facts), outcome=as_json(stored(decision)), author="rules", at=draft.now,
+        facts=as_json(decision.facts), outcome=as_json(stored(decision, validation)), author="rules", at=draft.now,
     )  # fmt: skip
-    query.target = outcome.target
+    query.target = "" if held else outcome.target
     draft.batch.triaged(
         query.id,
         type=outcome.type, impact=outcome.impact, urgency=outcome.urgency, priority=outcome.priority,
-        service=outcome.service or "", value_stream=outcome.value_stream or "", team=outcome.team or "",
-        target=outcome.target, tags=as_json(outcome.tags), decision_id=number,
+        service=outcome.service or facts.service or "", value_stream=outcome.value_stream or "",
+        team=outcome.team or "", target=query.target, tags=as_json(outcome.tags),
+        language=outcome.language or facts.language or "", decision_id=number,
     )  # fmt: skip
     said = {"type": outcome.type, "priority": outcome.priority, "team": outcome.team, "target": outcome.target}
     draft.event("query.triaged", query.id, "rules", {**said, "rules": decision.rules, "decision": str(number)})
-    return decision
+    if held:
+        _hold(draft, query, held)
+    if judging.shadow:
+        _shadow(draft, number, decision, judging.shadow)
+    return Triaged(decision, held, validation)
 
 
-def stored(decision: Decision) -> dict[str, object]:
+def held_by(decision: Decision, validation: Eligibility | None) -> Held | None:
+    """The strongest reason to stop; what a machine wrote asks for no service, so that nobody has to validate it."""
+    outcome = decision.outcome
+    if outcome.spam:
+        return Held("spam", f"rule {decision.set_by['spam']}")
+    if outcome.park:
+        return Held("park", outcome.park)
+    if outcome.hold:
+        return Held("hold", outcome.hold)
+    if validation and validation.status != "eligible" and not decision.facts.automatic:
+        return Held("hold", f"{validation.status.replace('_', ' ')}: {validation.reason}")
+    return None
+
+
+def _hold(draft: Draft, query: KnownQuery, held: Held) -> None:
+    """It waits for a person; spam is closed as well, so that nothing joins it."""
+    draft.batch.insert(
+        "holds", query_id=query.id, kind=held.kind, reason=canonical(held.reason, 1000), author="rules", at=draft.now
+    )
+    if held.kind == "spam":
+        query.state = "closed"
+        draft.batch.triaged(query.id, state="closed", closed_at=draft.now)
+    draft.event("query.held", query.id, "rules", {"kind": held.kind, "why": held.reason})
+
+
+def _shadow(draft: Draft, number: int, decision: Decision, shadow: RuleSet) -> None:
+    """What the other file would have decided of the same facts."""
+    other = decide(shadow, decision.facts)
+    draft.batch.insert(
+        "opinions", decision_id=number, source="shadow", model=shadow.hash,
+        body=as_json({"rules": other.rules, "outcome": other.outcome}), differs=other.outcome != decision.outcome,
+    )  # fmt: skip
+
+
+def stored(decision: Decision, validation: Eligibility | None = None) -> dict[str, object]:
     """A decision without its facts, which stand in a column of their own."""
-    return {
+    said: dict[str, object] = {
         "rules": decision.rules,
         "outcome": decision.outcome,
         "set_by": decision.set_by,
         "rule_set": decision.rule_set,
         "engine": decision.engine,
     }
+    if validation:
+        age = None if validation.age is None else int(validation.age.total_seconds())
+        said["validation"] = {"status": validation.status, "reason": validation.reason, "age_seconds": age}
+    return said

@@ -1,6 +1,7 @@
 """Triage by rules: pure functions from a file's bytes to a rule set, and from a message's facts to a decision."""
 
-from routing.decide import decide
+from routing.catalogue import Eligibility
+from routing.decide import decide, validate
 from routing.explain import Check, Explanation, RuleTrace, explain, in_words
 from routing.facts import Attachment, Facts, History, Person, Sender
 from routing.load import load_rules
@@ -13,6 +14,7 @@ __all__ = [
     "Attachment",
     "Check",
     "Decision",
+    "Eligibility",
     "Explanation",
     "Facts",
     "History",
@@ -28,4 +30,5 @@ __all__ = [
     "fold",
     "in_words",
     "load_rules",
+    "validate",
 ]

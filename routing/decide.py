@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from routing.catalogue import Eligibility, eligibility
 from routing.facts import Facts
 from routing.model import ENGINE, Decision, Outcome, RuleSet
 from routing.rule import Rule
@@ -34,3 +35,18 @@ def settle(setters: Sequence[Rule], matrix: Mapping[str, Mapping[str, str]]) -> 
         values["priority"], set_by["priority"] = matrix[values["impact"]][values["urgency"]], MATRIX
     tags = tuple(dict.fromkeys([tag for rule in setters for tag in rule.tags]))
     return Outcome(**values, tags=tags), set_by
+
+
+def validate(rules: RuleSet, decision: Decision) -> Eligibility | None:
+    """May this user use the service that they ask for? None where the file does not say who may.
+
+    A sender who is only claimed (A0) gains nothing by the organisation of an address that anybody can write.
+    """
+    facts = decision.facts
+    service = decision.outcome.service or facts.service
+    known = rules.catalogue.services.get(service or "")
+    if known is None or not known.who:
+        return None
+    if facts.assurance == 0:
+        return Eligibility(status="unknown", reason="the sender is only claimed (A0)")
+    return eligibility(rules.catalogue, service, facts.user, facts.at)

@@ -8,8 +8,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from routing.catalogue import Eligibility
 from routing.conditions import All, Any, Counts, Flag, Hours, Leaf, Matches, Missing, Names, Node, Not, Range, Words
-from routing.decide import decide
+from routing.decide import decide, validate
 from routing.facts import Facts
 from routing.model import Decision, RuleSet
 from routing.rule import Rule
@@ -58,6 +59,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
     """A decision with all its reasons."""
 
     decision: Decision
+    validation: Eligibility | None
+    """None: nobody has to be eligible for it."""
     rules: tuple[RuleTrace, ...]
     nearest: tuple[str, ...]
     """Rules that failed by the fewest conditions, nearest first: at most five."""
@@ -72,7 +75,9 @@ def explain(rules: RuleSet, facts: Facts, only: str = "") -> Explanation:
             traces.append(_trace(rule, view, decision, stopper))
         if rule.stop and not stopper and rule.name in matched:
             stopper = rule.name
-    return Explanation(decision=decision, rules=tuple(traces), nearest=_nearest(traces))
+    return Explanation(
+        decision=decision, validation=validate(rules, decision), rules=tuple(traces), nearest=_nearest(traces)
+    )
 
 
 def _trace(rule: Rule, view: MessageView, decision: Decision, stopper: str) -> RuleTrace:
@@ -164,6 +169,9 @@ def in_words(explanation: Explanation) -> str:
     """The explanation for people: the outcome with who set what, then each rule with each condition."""
     decision = explanation.decision
     lines = [f"{field}: {_value(decision, field)} (set by {by})" for field, by in decision.set_by.items()]
+    if found := explanation.validation:
+        age = "" if found.age is None else f", as the directory said {found.age} before"
+        lines.append(f"validation: {found.status.replace('_', ' ')}, {found.reason}{age}")
     if explanation.nearest:
         lines.append(f"nearest misses: {', '.join(explanation.nearest)}")
     lines.extend(rule_in_words(trace) for trace in explanation.rules)

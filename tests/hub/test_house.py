@@ -168,8 +168,8 @@ async def test_statements_do_not_grow_with_the_batch(desk: Desk):
             await desk.post(line, edit(f"{name}{n}", "better"), edit(f"later{name}{n}", "never"))
         pending = await desk.hub.store.read(claim_envelopes, 500)
         parsed = await desk.hub.parsers.parse(pending)
-        reads, judged = await desk.hub.store.read(count, desk.hub.pipeline._judge, parsed, desk.hub.rules.current)
-        writes, _ = await desk.hub.store.write(count, record, judged, add_events)
+        reads, judged = await desk.hub.store.read(count, desk.hub.pipeline._judge, parsed, desk.hub.rules.judging)
+        writes, _ = await desk.hub.store.write(count, record, judged.batch, add_events)
         desk.hub.intake.pending -= size
         return reads, writes
 
@@ -192,7 +192,7 @@ async def test_no_table_is_walked_on_a_messages_path(desk: Desk):
     def walked(conn: Connection) -> set[str]:
         now = desk.hub.store.now()
         with sent(conn) as seen:
-            batch = desk.hub.pipeline._judge(conn, parsed, desk.hub.rules.current)
+            batch = desk.hub.pipeline._judge(conn, parsed, desk.hub.rules.judging).batch
             record(conn, batch, add_events)
             works = rows.claim(conn, now, now + 1, 10)
             rows.settle(conn, [rows.Settled(id=w.id, fence=w.fence, state="queued", due_at=now) for w in works], now)

@@ -18,12 +18,13 @@ def upgrade() -> None:
         sa.Column("services", sa.Text(), server_default="[]", nullable=False),
         sa.Column("major", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("from_at", sa.BigInteger(), nullable=False),
-        sa.Column("until_at", sa.BigInteger(), nullable=True),
+        sa.Column("until_at", sa.BigInteger(), nullable=False),
         sa.Column("author", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_announcements")),
         comment="what users are told of services; major: a major incident stands behind it. Ended ones stay",
     )
+    op.create_index("ix_announcements_until", "announcements", ["until_at"])
     op.create_table(
         "clocks",
         sa.Column(
