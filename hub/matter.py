@@ -5,7 +5,7 @@
                            query as an unverified third party, seen by agents only, answered with nothing
     2 the channel's thread proved by the channel itself
     3 our signed key       named by the reply of its recipient, authenticated (A1); or a message of their own
-    4 an open query        of the same user on the same instance, within the window, on channels of short lines (A1)
+    4 an open query        of the same user on the same instance, within the window, for private short lines (A1)
     5 a new query          with a hint where something named an older one without proof
 
 A subject number, an unsigned Message-ID or a forged References header proves nothing.
@@ -97,7 +97,8 @@ def _proofs(
                 yield known.queries[named.query_id], "reply", {"to": str(named.id)}
             elif known.by_id[named.identity_id].user_id == sender.user_id:
                 yield known.queries[named.query_id], "user", {"to": str(named.id), "user": str(sender.user_id)}
-    if message.kind in SHORT_LINES and (root := known.open_queries.get((sender.user_id, instance))):
+    # What everybody reads never continues, by the person alone, what may have been said in private.
+    if message.private and message.kind in SHORT_LINES and (root := known.open_queries.get((sender.user_id, instance))):
         yield known.queries[root], "user", {"window": instance, "user": str(sender.user_id)}
 
 

@@ -25,6 +25,7 @@ from hub.draft import Draft, as_json
 from hub.intake import intake_topic
 from hub.lines import topics_of
 from hub.reprocess import reprocess as reprocess_all
+from hub.staff import add_agent, disable_agent, reset_agent  # noqa: F401  # operations too, found here by their names
 from plugins import Identity
 
 if TYPE_CHECKING:
@@ -275,11 +276,14 @@ async def _matter(hub: "Hub", text: str) -> Matter:
 
 
 async def _answered(hub: "Hub", matter: Matter, to_message: int | None) -> tuple[Answerable, Route]:
-    """The message that an answer goes to: the picked one, else the newest at the matter's assurance or above."""
+    """The message that an answer goes to: the picked one, else the newest at the matter's assurance or above.
+
+    Private ones come first: what was said in private is answered in public only if the agent picks a public message.
+    """
     picked = None if to_message is None else int(to_message)
     found = await hub.store.read(answering.answerable, matter.id, picked)
     least = 0 if picked is not None else await hub.store.read(answering.opening_assurance, matter.id)
-    for message in found:
+    for message in sorted(found, key=lambda each: not each.private):
         if message.barred:  # the provider would refuse it, and the user has said so
             continue
         to = Identity(scheme=message.scheme, value=message.value)

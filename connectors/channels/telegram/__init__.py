@@ -48,7 +48,6 @@ from plugins import (
 
 MAX_TEXT = 4096  # UTF-16 units, "sendMessage"
 MAX_UPLOAD = 50 << 20  # bytes, "sendDocument"
-POLL = 25  # seconds that getUpdates waits; Telegram's cap is 50, a call of ours has 30
 FORGOTTEN = timedelta(days=6)  # "Update": after a week without updates the next id is random, the old offset nonsense
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")  # "setWebhook", secret_token
 _TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{10,100}")
@@ -86,6 +85,11 @@ class TelegramSettings(Struct, frozen=True, kw_only=True):
     groups: Annotated[bool, Meta(description="Take messages of groups too; answers there are public in the group.")] = (
         True
     )
+
+    poll: Annotated[
+        int,
+        Meta(description="Seconds that a poll waits for updates; less than `timeout` of [hub.egress].", ge=0, le=50),
+    ] = 25
 
     def __post_init__(self) -> None:
         """What a type can't say; blanked secrets pass."""
@@ -161,7 +165,7 @@ class TelegramConnector:
         kept = await hub.cursor()
         cursor = msgspec.json.decode(kept, type=_Cursor) if kept else _Cursor(0, datetime.min.replace(tzinfo=UTC))
         while True:
-            asked: dict[str, Any] = {"timeout": POLL, "allowed_updates": updates.KINDS}
+            asked: dict[str, Any] = {"timeout": self._settings.poll, "allowed_updates": updates.KINDS}
             if hub.clock.now() - cursor.at < FORGOTTEN:
                 asked["offset"] = cursor.offset
             found = await self._ask(hub, "getUpdates", asked, list[msgspec.Raw])

@@ -6,8 +6,8 @@ webhook, or where a poller finds them), `heard` is what people saw of ours, `fai
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, Self
 
 import aiohttp
@@ -101,8 +101,8 @@ class StandIn:
         """The event that follows when the author changes the text of `event`; None where the vendor has none."""
         raise NotImplementedError
 
-    def signed(self, event: Any) -> tuple[Mapping[str, str], bytes]:
-        """Headers and body of the webhook that carries it."""
+    def signed(self, event: Any, at: datetime) -> tuple[Mapping[str, str], bytes]:
+        """Headers and body of the webhook that carries it; `at` is the vendor's clock, for schemes that sign a time."""
         raise NotImplementedError
 
     def queue(self, events: Sequence[Any]) -> None:
@@ -122,11 +122,11 @@ class StandIn:
 
     # ---- the people's side ---------------------------------------------------------------------------------
 
-    def request(self, event: Any) -> Request:
+    def request(self, event: Any, at: datetime = START) -> Request:
         """The webhook as the hub would see it."""
-        headers, body = self.signed(event)
+        headers, body = self.signed(event, at)
         url = self.hook or "https://hub.acme.test/in/sample/"
-        return Request(method="POST", url=url, headers=headers, body=body, at=START)
+        return Request(method="POST", url=url, headers=headers, body=body, at=at)
 
     async def push(self, *events: Any, times: int = 1, backwards: bool = False) -> list[int]:
         """Bring events to the hub, twice or out of order if told so; the webhook's answers, none from pollers."""
@@ -137,7 +137,7 @@ class StandIn:
         answers = []
         async with aiohttp.ClientSession() as session:
             for event in going:
-                headers, body = self.signed(event)
+                headers, body = self.signed(event, datetime.now(UTC))
                 async with session.post(self.hook, data=body, headers=dict(headers)) as response:
                     answers.append(response.status)
         return answers
@@ -183,16 +183,3 @@ class StandIn:
         elif request.transport is not None:
             request.transport.abort()
         return answer
-
-
-@asynccontextmanager
-async def running(task: Awaitable[None]) -> AsyncIterator[asyncio.Task[None]]:
-    """A runner beside a test, cancelled at its end; what it raised before that comes out here."""
-    started = asyncio.ensure_future(task)
-    assert isinstance(started, asyncio.Task)
-    try:
-        yield started
-    finally:
-        started.cancel()
-        with suppress(asyncio.CancelledError):
-            await started

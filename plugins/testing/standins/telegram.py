@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 
 import msgspec
@@ -113,10 +114,10 @@ class Telegram(StandIn):
         """An update with the edited message."""
         return self._update("edited_message", {**event["message"], "text": text, "edit_date": 1795262460})
 
-    def signed(self, event: Any) -> tuple[Mapping[str, str], bytes]:
+    def signed(self, event: Any, at: datetime) -> tuple[Mapping[str, str], bytes]:
         """The secret token stands in a header; nothing signs the body."""
         headers = {"x-telegram-bot-api-secret-token": self._secret, "content-type": "application/json"}
-        return headers, msgspec.json.encode(event)
+        return headers, msgspec.json.encode(event)  # no time is signed
 
     def queue(self, events: Sequence[Any]) -> None:
         """Kept until an offset confirms them."""
