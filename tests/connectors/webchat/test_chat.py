@@ -1,0 +1,206 @@
+"""A real hub: what an ack means, who sees which conversation, live answers and marks."""
+
+import asyncio
+import json
+
+import pytest
+from joserfc import jwk, jwt
+
+from bench.webchat import SITE
+from tests.connectors.webchat.conftest import JWT_KEY
+
+TEXTS = "SELECT text FROM messages WHERE direction = 'in' ORDER BY id"
+
+
+def token(sub="7", exp=4_000_000_000, **more):
+    claims = {"sub": sub, "aud": "chat", "iss": "acme", "exp": exp, **more}
+    return jwt.encode({"alg": "HS256"}, claims, jwk.import_key(JWT_KEY, "oct"), algorithms=["HS256"])
+
+
+async def acked(window, cid):
+    async with asyncio.timeout(15):
+        while cid not in window.acks:
+            await asyncio.sleep(0.005)
+
+
+async def reference(desk):
+    await desk.settle()
+    return (await desk.references())[-1]
+
+
+async def test_ack_means_on_disk(desk, window):
+    await desk.hold_pipeline()
+    async with window() as ann:
+        await acked(ann, await ann.say("VPN down"))
+        assert await desk.number("SELECT count(*) FROM envelopes WHERE state = 'pending'") == 1
+        assert ann.lines == []
+        await desk.resume_pipeline()
+        assert (await ann.texts(1))[0] == "VPN down"
+
+
+async def test_line_without_disk_gets_no_ack(desk, window):
+    """The positive control of the ack: while nothing is written, nothing is acknowledged."""
+    async with window() as ann:
+        desk.hub.intake._commit = lambda batch: asyncio.Event().wait()
+        cid = await ann.say("VPN down")
+        await asyncio.sleep(0.3)
+        assert cid not in ann.acks
+    desk.hub.intake._task.cancel()
+    desk.running = False
+    await desk._web.close()
+    await desk.hub.stop()
+
+
+async def test_answer_of_an_agent_appears_and_its_marks_come_back(desk, window):
+    async with window() as ann:
+        await ann.say("VPN down")
+        await ann.texts(2)  # with our acknowledgement
+        await desk.operate("reply", "bob", await reference(desk), "Try again now")
+        assert (await ann.texts(3))[-1] == "Try again now"
+        line = ann.lines[-1]
+        assert line["from"] == "desk"
+        for state in ("delivered", "read"):
+            await ann.send({"t": "seen", "state": state, "seq": line["seq"], "at": line["at"]})
+        await desk.until(
+            lambda: desk.column("SELECT 1 FROM messages WHERE text = 'Try again now' AND delivery = 'read'")
+        )
+        assert [frame["t"] for frame in ann.passing] == ["seen", "seen"]
+
+
+async def test_history_comes_back_in_order_without_gaps(desk, window):
+    async with window() as ann:
+        for n in range(5):
+            await ann.say(f"line {n}")
+        await ann.texts(6)
+        async with window(session=ann.who["session"]) as again:
+            assert await again.texts(6) == await ann.texts(6)
+            assert [line["seq"] for line in again.lines] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_stranger_sees_nothing_of_it(desk, window):
+    async with window() as ann, window() as eve:
+        await ann.say("my secret")
+        await ann.texts(2)
+        await eve.say("hello")
+        assert "my secret" not in await eve.texts(2)
+
+
+@pytest.mark.parametrize("who", [{"session": "0" * 32 + ".1.ab"}, {"jwt": "a.b.c"}, {"jwt": token(exp=1)}], ids=str)
+async def test_false_proof_ends_the_connection(desk, http, who):
+    async with http.ws_connect(f"http://127.0.0.1:{desk.hub.port}/ws/help", headers={"Origin": SITE}) as socket:
+        await socket.send_str(json.dumps({"t": "hello", **who}))
+        await socket.receive()
+        assert socket.close_code == 4401
+
+
+@pytest.mark.parametrize("first", ["", "{}", '{"t":"msg","cid":"abcdefgh","text":"x"}', "[" * 10_000, "\x00"])
+async def test_whatever_is_no_hello_ends_the_connection(desk, http, first):
+    async with http.ws_connect(f"http://127.0.0.1:{desk.hub.port}/ws/help", headers={"Origin": SITE}) as socket:
+        await socket.send_str(first)
+        await socket.receive()
+        assert socket.close_code == 4401
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": "https://evil.test"}, {"Origin": "null"}], ids=str)
+async def test_other_sites_are_refused(desk, http, headers):
+    async with http.ws_connect(f"http://127.0.0.1:{desk.hub.port}/ws/help", headers=headers) as socket:
+        await socket.receive()
+        assert socket.close_code == 4403
+
+
+async def test_signed_in_user_has_one_conversation_everywhere(desk, window):
+    async with (
+        window(jwt=token(name="Ann")) as phone,
+        window(jwt=token()) as laptop,
+        window(jwt=token(sub="8")) as other,
+    ):
+        await phone.say("from the phone")
+        await laptop.say("from the laptop")
+        assert set(await laptop.texts(3)) >= {"from the phone", "from the laptop"}
+        assert other.lines == []
+    assert await desk.column("SELECT name FROM identities WHERE value = 'help:acme:7'") == ["Ann"]
+
+
+async def test_odd_frames_are_refused_by_name_and_harm_nothing(desk, window):
+    async with window() as ann:
+        for frame in ({"t": "msg", "cid": "abcdefgh", "text": "x" * 8001}, {"t": "msg", "cid": "abcdefgi", "text": "  "},
+                      {"t": "nonsense", "cid": "abcdefgj"}, {"t": "file", "cid": "abcdefgk", "name": "a", "size": 10**9}):  # fmt: skip
+            await ann.send(frame)
+        await acked(ann, await ann.say("still here"))
+        assert [(frame["cid"], frame["why"]) for frame in ann.passing] == [
+            ("abcdefgh", "too_long"), ("abcdefgi", "empty"), ("abcdefgj", "unreadable"), ("abcdefgk", "too_large"),
+        ]  # fmt: skip
+    await desk.settle()
+    assert await desk.column(TEXTS) == ["still here"]
+
+
+async def test_frame_that_is_too_big_ends_the_connection(desk, window):
+    async with window() as ann:
+        await ann.send({"t": "typing", "x": "x" * 70_000})
+        async with asyncio.timeout(10):
+            while not ann.codes:
+                await asyncio.sleep(0.01)
+        assert ann.codes[0] == 1009
+
+
+async def test_file_arrives_once_with_its_bytes(desk, window, http):
+    async with window() as ann:
+        await ann.send({"t": "file", "cid": "the-file-1", "name": "log.txt", "type": "text/plain", "size": 7})
+        async with asyncio.timeout(10):
+            while not ann.passing:
+                await asyncio.sleep(0.01)
+        headers = {"X-Ticket": ann.passing[0]["ticket"], "Origin": SITE}
+        url = f"http://127.0.0.1:{desk.hub.port}/in/help/upload"
+        for _ in range(2):
+            async with http.post(url, data=b"the log", headers=headers) as answer:
+                assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (200, "*")
+        await ann.texts(1)
+        assert ann.lines[0]["files"] == [{"name": "log.txt", "type": "text/plain", "size": 7}]
+        assert ann.lines[0]["cid"] == "the-file-1"
+    await desk.settle()
+    assert await desk.number("SELECT count(*) FROM attachments") == 1
+
+
+async def test_typing_is_told_and_not_stored(desk, window):
+    async with window() as ann:
+        await ann.say("VPN down")
+        await ann.texts(2)
+        await desk.operate("typing", "bob", await reference(desk))
+        async with asyncio.timeout(10):
+            while {"t": "typing"} not in ann.passing:
+                await asyncio.sleep(0.01)
+        await ann.send({"t": "typing"})
+        await acked(ann, await ann.say("and mail"))
+    await desk.settle()
+    assert await desk.number("SELECT count(*) FROM envelopes") == 2
+
+
+async def test_plain_http_carries_the_same_frames(desk, http):
+    url = f"http://127.0.0.1:{desk.hub.port}/ws/help"
+
+    async def ask(*frames):
+        async with http.post(url, json=[json.dumps(frame) for frame in frames], headers={"Origin": SITE}) as answer:
+            assert answer.headers["Access-Control-Allow-Origin"] == "*"
+            said = await answer.json()
+            return [json.loads(each) for each in said["frames"]], said["code"]
+
+    frames, _ = await ask({"t": "hello"}, {"t": "msg", "cid": "abcdefgh", "text": "VPN down"})
+    kinds = [frame["t"] for frame in frames]
+    assert kinds[:2] == ["ready", "ack"]
+    hello = {"t": "hello", "session": frames[0]["session"], "poll": True, "after": 0}
+    lines = []
+    while len(lines) < 2:
+        got, _ = await ask(hello | {"after": len(lines)})
+        lines += [frame for frame in got if frame["t"] == "line"]
+    assert [line["seq"] for line in lines] == [1, 2]
+    again, _ = await ask(hello | {"after": 2}, {"t": "msg", "cid": "abcdefgh", "text": "VPN down"})
+    assert [frame["t"] for frame in again] == ["ack"]
+    assert (await ask({"t": "hello", "session": "x"}))[1] == 4401
+    await desk.settle()
+    assert await desk.column(TEXTS) == ["VPN down"]
+
+
+async def test_plain_http_that_is_no_list_of_frames_is_400(desk, http):
+    for body in (b"", b"{}", b"[1]", b"[" * 10_000, b"\xff"):
+        async with http.post(f"http://127.0.0.1:{desk.hub.port}/ws/help", data=body) as answer:
+            assert answer.status == 400
