@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from context_store.bulk import add_up
 from context_store.tables import agents, login_tries, sessions, teams
@@ -94,6 +94,23 @@ def set_password(conn: Connection, agent_id: int, password_hash: str) -> None:
     """Also ends all sessions: whoever knew the old password is out."""
     conn.execute(update(agents).where(agents.c.id == agent_id).values(password=password_hash))
     close_sessions(conn, agent_id)
+
+
+def enable(conn: Connection, agent_id: int) -> None:
+    """Let a disabled agent in again, who still needs a password."""
+    conn.execute(update(agents).where(agents.c.id == agent_id).values(active=True))
+
+
+def disable(conn: Connection, agent_id: int) -> None:
+    """No log-in any more, from now on; the password is forgotten. History keeps the name."""
+    conn.execute(update(agents).where(agents.c.id == agent_id).values(active=False, password=None))
+    close_sessions(conn, agent_id)
+
+
+def other_administrators(conn: Connection, agent_id: int) -> int:
+    """How many could log in and administer without this one."""
+    admins = (agents.c.role == "admin", agents.c.active, agents.c.password.is_not(None), agents.c.id != agent_id)
+    return conn.execute(select(func.count()).where(*admins)).scalar_one()
 
 
 def refresh_hash(conn: Connection, agent_id: int, old: str, new: str) -> None:

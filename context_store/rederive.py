@@ -26,6 +26,12 @@ def settled_envelopes(
     return [PendingEnvelope(**row._mapping) for row in conn.execute(wanted)]
 
 
+def settled_ids(conn: Connection, since: int) -> list[int]:
+    """Done envelopes received since a moment (UTC milliseconds), the oldest first."""
+    e = t.envelopes.c
+    return list(conn.scalars(select(e.id).where(e.state == "done", e.received_at >= since).order_by(e.id)))
+
+
 def messages_of_items(conn: Connection, keys: Collection[bytes]) -> dict[bytes, int]:
     """Item key → the message that it became."""
     i = t.items.c

@@ -30,6 +30,15 @@ COMMANDS = (
     ("parked", "list", "hub.cli.parked:list_", "What needs a person, with its cause."),
     ("parked", "show", "hub.cli.parked:show", "One parked envelope or piece of work, with its trace."),
     ("parked", "release", "hub.cli.parked:release", "Try parked envelopes or work again."),
+    (
+        "agent",
+        "add",
+        "hub.cli.agents:add",
+        "Let somebody work in the console: prints the one-time link that sets their password.",
+    ),
+    ("agent", "list", "hub.cli.agents:list_", "Who may log in to the console, with their roles."),
+    ("agent", "disable", "hub.cli.agents:disable", "Keep an agent out from now on: ends all sessions and links"),
+    ("agent", "reset-link", "hub.cli.agents:reset_link", "A new one-time link that sets an agent's password"),
     ("rules", "check", "hub.cli.rules:check", "Test a file of rules, with the examples in it."),
     ("rules", "backtest", "hub.cli.backtest:backtest", "What a candidate file would have decided otherwise."),
     ("rules", "suggest", "hub.cli.rules:suggest", "Propose rules and examples from agents' corrections."),
@@ -39,6 +48,7 @@ GROUPS = {
     "query": "Read, answer and change queries.",
     "user": "Users and their journeys.",
     "parked": "What needs a person.",
+    "agent": "Who works in the console.",
     "rules": "Test, try and improve the triage rules.",
     "plugins": "What the hub can talk to.",
 }

@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from context_store import decided
 from context_store.times import to_millis
 from hub import replay
 from hub.cli.access import reading
-from hub.cli.common import DEFAULT, UNWELL, WELL, CommandError, Common
+from hub.cli.common import DEFAULT, UNWELL, WELL, Common, Usage
 from hub.cli.output import as_json, complain, progress, say, table, visible
 from hub.clock import SystemClock
 from hub.rules import read_rules
@@ -43,7 +44,7 @@ def backtest(
         tuple[Gate, ...],
         Parameter(help="End with 1 if any message would be so; `moved`: team, target or value stream differ."),
     ] = (),
-    samples: Annotated[int, Parameter(help="Messages to read, for each kind of change.")] = 5,
+    samples: Annotated[int, Parameter(help="Messages to read, for each kind of change.", validator=Number(gte=0))] = 5,
     common: Common = DEFAULT,
 ) -> int:
     """What a candidate file would have decided otherwise, from history and without any effect.
@@ -59,7 +60,7 @@ def backtest(
         task = bar.add_task("Replaying", total=decided.how_many(conn, after))
         report = routed.backtest(
             rules, replay.past(conn, after), time.perf_counter,
-            lambda count: bar.update(task, completed=count), samples=max(0, samples),
+            lambda count: bar.update(task, completed=count), samples=samples,
         )  # fmt: skip
     failed = _failed(report, fail_on)
     if common.json:
@@ -81,7 +82,7 @@ def moment(since: str) -> int:
         given = datetime.fromisoformat(since)
         return to_millis((given if given.tzinfo else given.astimezone()).astimezone(UTC))
     except (ValueError, OverflowError) as error:
-        raise CommandError(f"--since {visible(since)}: expected hours, days, weeks (12h, 30d, 8w) or a date") from error
+        raise Usage(f"--since {visible(since)}: expected hours, days, weeks (12h, 30d, 8w) or a date") from error
 
 
 def _failed(report: routed.Report, gates: Iterable[Gate]) -> list[str]:

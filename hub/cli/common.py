@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 WELL, UNWELL, USAGE, CONFIG, ABSENT, AWAY = range(6)
 """Exit codes; `trunkline --help` and docs/operation.md explain them."""
@@ -29,6 +30,12 @@ class CommandError(Exception):
     code: ClassVar[int] = UNWELL
 
 
+class Usage(CommandError):
+    """What was typed asks for nothing, or for things that don't go together."""
+
+    code: ClassVar[int] = USAGE
+
+
 class Absent(CommandError):
     """There is no such query, user or envelope."""
 
@@ -39,6 +46,9 @@ class Unreachable(CommandError):
     """The hub can't be asked, or it refused."""
 
     code: ClassVar[int] = AWAY
+
+
+Limit = Annotated[int, Parameter(help="At most so many.", validator=Number(gte=1))]
 
 
 @Parameter(name="*")

@@ -11,7 +11,7 @@ from context_store.references import canonical_reference
 from context_store.shapes import DecisionView
 from hub.cli.access import place, reading
 from hub.cli.common import DEFAULT, WELL, Absent, CommandError, Common
-from hub.cli.output import as_json, say, visible, when
+from hub.cli.output import as_json, nearest, say, visible, when
 from plugins import BadConfig, Problem
 from routing import Explanation, Facts, RuleSet, explain, in_words, load_rules
 from routing.examples import read_example
@@ -41,7 +41,7 @@ def explain_(
     else:
         facts, chosen, told = _decided(common, what, rules)
     if rule and rule not in {each.name for each in chosen.rules}:
-        raise Absent(f"there is no rule {visible(rule)}; there are: {', '.join(each.name for each in chosen.rules)}")
+        raise Absent(f"there is no rule {visible(rule)}; {nearest(rule, [each.name for each in chosen.rules])}")
     _print(common, explain(chosen, facts, rule), told)
     return WELL
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from hub.cli.common import DEFAULT, WELL, CommandError, Common, private
+from hub.cli.common import DEFAULT, WELL, CommandError, Common, Usage, private
 from hub.cli.output import as_json, say, table
 from hub.config import DEFAULT_FILE, load_place, read_document
 
@@ -28,7 +28,7 @@ def init(
     trunkline init desk && cd desk && trunkline serve
     """
     if common.config is not None:
-        raise CommandError(f"init writes {DEFAULT_FILE} into a folder: name the folder")
+        raise Usage(f"init writes {DEFAULT_FILE} into a folder: name the folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         rows = [

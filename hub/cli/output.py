@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -76,16 +77,35 @@ def table(
         ratio = 1 if name == wide else None
         grid.add_column(name, overflow="fold", ratio=ratio, no_wrap=name in _WHOLE)
     for row in rows:
-        grid.add_row(*(_cell(row[number]) for number in kept))
+        grid.add_row(*(_cell(row[number], _longest(columns[number])) for number in kept))
     out.print(grid)
 
 
 _WHOLE = frozenset({"reference", "query", "state", "prio", "touched", "id", "opened"})
 
 
-def _cell(value: Cell) -> Text:
+def _longest(column: str) -> int:
+    """Characters of what a sender wrote that a table shows, so that one of them can't push all else aside."""
+    room = max(20, out.width - 70)
+    return {"subject": room, "who": 40, "name": 60}.get(column, 4000)
+
+
+def _cell(value: Cell, most: int) -> Text:
     lines = value if isinstance(value, tuple) else (value,)
-    return Text("\n".join(visible(line) for line in lines))
+    texts = (visible(line) for line in lines)
+    return Text("\n".join(text if len(text) <= most else text[: most - 1] + "…" for text in texts))
+
+
+_NAMED = 20
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`did you mean …? there are: …`, for a word that there is not."""
+    names = list(known)
+    near = get_close_matches(word, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return visible(f"{hint}there are: {', '.join(names[:_NAMED]) or 'none'}{more}")
 
 
 def as_json(value: Any) -> None:

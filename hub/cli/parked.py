@@ -1,22 +1,26 @@
 """`trunkline parked …` and `trunkline reprocess`: what needs a person, and doing things again."""
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Annotated
 
 from cyclopts import Parameter
 from sqlalchemy import Connection
 
-from context_store import evidence
+from context_store import evidence, rederive
 from context_store.evidence import ParkedEnvelope, ParkedWork
 from context_store.references import envelope_of
 from hub.cli.access import perform, reading
-from hub.cli.common import DEFAULT, WELL, Absent, CommandError, Common
-from hub.cli.output import as_json, err, say, size, table, visible, when
+from hub.cli.common import DEFAULT, WELL, Absent, Common, Limit, Usage
+from hub.cli.output import as_json, err, progress, say, size, table, visible, when
+
+SHARE = 500
+"""Envelopes that the hub derives anew between two signs of progress."""
 
 
 def list_(
     *,
-    limit: Annotated[int, Parameter(help="At most so many of each.")] = 50,
+    limit: Limit = 50,
     common: Common = DEFAULT,
 ) -> int:
     """What needs a person, with its cause.
@@ -24,8 +28,8 @@ def list_(
     trunkline parked list
     """
     with reading(common) as conn:
-        envelopes = evidence.parked_envelopes(conn, limit=max(1, limit))
-        work = evidence.parked_work(conn, limit=max(1, limit))
+        envelopes = evidence.parked_envelopes(conn, limit=limit)
+        work = evidence.parked_work(conn, limit=limit)
     if common.json:
         as_json({"envelopes": envelopes, "work": work})
         return WELL
@@ -87,7 +91,7 @@ def release(
     trunkline parked release --all
     """
     if bool(items) == all_:
-        raise CommandError("name ids, or --all")
+        raise Usage("name ids, or --all")
     ids = None if all_ else [_number(item) for item in items]
     with err.status("Releasing"):
         done = perform(common, "release", ids=ids)
@@ -112,19 +116,26 @@ def reprocess(
     trunkline reprocess R-7KQ4-9D2M
     """
     if bool(items) == (since is not None):
-        raise CommandError("name envelopes, or --since")
-    if since is not None:
-        moment = (since if since.tzinfo else since.astimezone()).astimezone(UTC)
-        given: dict[str, object] = {"since": int(moment.timestamp() * 1000)}
-    else:
-        given = {"ids": [_number(item) for item in items]}
-    with err.status("Reprocessing"):
-        done = perform(common, "reprocess", **given)
+        raise Usage("name envelopes, or --since")
+    done = Counter({"envelopes": 0, "messages": 0, "new": 0, "failed": 0})
+    with progress() as bar:
+        ids = [_number(item) for item in items] if since is None else _since(common, since)
+        task = bar.add_task("Reprocessing", total=len(ids))
+        for first in range(0, len(ids), SHARE):
+            share = ids[first : first + SHARE]
+            done.update(perform(common, "reprocess", ids=share))
+            bar.advance(task, len(share))
     if common.json:
         as_json(done)
     else:
         say(", ".join(f"{name}: {count}" for name, count in done.items()), style="green")
     return WELL
+
+
+def _since(common: Common, since: datetime) -> list[int]:
+    moment = (since if since.tzinfo else since.astimezone()).astimezone(UTC)
+    with reading(common) as conn:
+        return rederive.settled_ids(conn, int(moment.timestamp() * 1000))
 
 
 def _number(item: str) -> int:

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from hub.cli.access import path_of
-from hub.cli.common import DEFAULT, UNWELL, WELL, Common
-from hub.cli.output import as_json, complain, say, table, visible
+from hub.cli.common import DEFAULT, UNWELL, WELL, Absent, Common
+from hub.cli.output import as_json, complain, nearest, say, table, visible
 from hub.config import HubSettings, Organisation, Team, load_plugins
 from plugins.instances import Instance
 from plugins.manager import Plugins, Sources
@@ -27,6 +27,8 @@ def list_(
     """
     found = load_plugins(path_of(common))
     kinds = {**found.connectors, **found.targets}
+    if kind and kind not in kinds:
+        raise Absent(f"there is no kind {visible(kind)}; {nearest(kind, kinds)}")
     if markdown:
         print(reference(found), end="")  # noqa: T201  # a document, not a report
     elif common.json:
@@ -41,7 +43,7 @@ def list_(
         )
     for name, problem in found.broken.items():
         complain(f"{name}: {problem}")
-    return UNWELL if found.broken or (kind and kind not in kinds) else WELL
+    return UNWELL if found.broken else WELL
 
 
 def reference(found: Plugins) -> str:

@@ -11,21 +11,22 @@ from context_store.references import canonical_reference
 from context_store.shapes import QueryFilter, QueryView
 from hub.cli import lists
 from hub.cli.access import perform, reading
-from hub.cli.common import DEFAULT, WELL, Absent, CommandError, Common
+from hub.cli.common import DEFAULT, WELL, Absent, CommandError, Common, Limit, Usage
 from hub.cli.output import as_json, out, say, table, visible, when
 
 Channel = Literal["email", "chat", "phone", "social", "portal", "walk-in"]
 State = Literal["new", "open", "pending", "on_hold", "resolved", "closed"]
+Standing = Literal["active", "any", "new", "open", "pending", "on_hold", "resolved", "closed"]
 Type = Literal["incident", "request", "consultation", "complaint", "compliment", "feedback", "unknown"]
 
 
 def list_(
     *,
-    state: Annotated[State | Literal["active", "any"], Parameter(help="active: not resolved or closed.")] = "active",
+    state: Annotated[Standing, Parameter(help="active: not resolved or closed.")] = "active",
     channel: Annotated[Channel | None, Parameter(help="Of this channel only.")] = None,
     team: Annotated[str, Parameter(help="Of this team only, by its slug.")] = "",
     text: Annotated[str, Parameter(help="Subject, user's name or address begins with this.")] = "",
-    limit: Annotated[int, Parameter(help="At most so many.")] = 50,
+    limit: Limit = 50,
     common: Common = DEFAULT,
 ) -> int:
     """Queries, the last touched first.
@@ -35,7 +36,7 @@ def list_(
     """
     wanted = QueryFilter(state="" if state == "any" else state, channel=channel or "", team=team, text=text)
     with reading(common) as conn:
-        rows = views.list_queries(conn, wanted, limit=max(1, limit))
+        rows = views.list_queries(conn, wanted, limit=limit)
     if common.json:
         as_json(rows)
     elif rows:
@@ -140,7 +141,7 @@ def set_(
     }  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not None}
     if not changes and not note:
-        raise CommandError("nothing to change: see trunkline query set --help")
+        raise Usage("nothing to change: see trunkline query set --help")
     name = _canonical(reference)
     with reading(common) as conn:
         _view(conn, name)

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 from hub.cli import CODES, COMMANDS, GROUPS, HELP
-from hub.cli.common import AWAY, CONFIG, CommandError
-from hub.cli.output import complain
+from hub.cli.common import AWAY, CONFIG, USAGE, CommandError
+from hub.cli.output import as_json, complain
 
 
 def build(version: str, argv: Sequence[str] = ()) -> App:
@@ -35,18 +35,24 @@ def build(version: str, argv: Sequence[str] = ()) -> App:
 
 
 def run(argv: Sequence[str], version: str) -> int:
-    """Wrong usage ends the process with 2, which is cyclopts' own way."""
+    """The exit code. With `--json` what went wrong is a document too: `{"error": {"code": …, "what": …}}`."""
+    told = "--json" in argv
     try:
-        return int(build(version, argv)(list(argv)) or 0)
+        return int(build(version, argv)(list(argv), exit_on_error=False, print_error=not told) or 0)
+    except CycloptsError as error:  # which has printed itself
+        words, code, printed = str(error), USAGE, True
     except CommandError as error:
-        complain(str(error))
-        return error.code
+        words, code, printed = str(error), error.code, False
     except Exception as error:
         words, code = _ending(error)
         if not code:
             raise
+        printed = False
+    if told:
+        as_json({"error": {"code": code, "what": words}})
+    elif not printed:
         complain(words)
-        return code
+    return code
 
 
 def _ending(error: Exception) -> tuple[str, int]:

@@ -6,14 +6,14 @@ from cyclopts import Parameter
 
 from context_store import search as found_in
 from hub.cli.access import reading
-from hub.cli.common import DEFAULT, WELL, Common
+from hub.cli.common import DEFAULT, WELL, Common, Limit
 from hub.cli.output import as_json, minute, say, table
 
 
 def search(
     *words: Annotated[str, Parameter(help='All must be in the message; "prin*" last: a beginning.')],
     before: Annotated[int | None, Parameter(help="Older than this message, by its id in --json.")] = None,
-    limit: Annotated[int, Parameter(help="At most so many.")] = 50,
+    limit: Limit = 50,
     common: Common = DEFAULT,
 ) -> int:
     """Messages that have all the words, the newest first.
@@ -23,7 +23,7 @@ def search(
     Case, accents and width don't matter. Names of attachments, names and addresses are searched too.
     """
     with reading(common) as conn:
-        hits = found_in.search(conn, " ".join(words), before, max(1, limit))
+        hits = found_in.search(conn, " ".join(words), before, limit)
     if common.json:
         as_json(hits)
     elif hits:

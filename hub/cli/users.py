@@ -9,14 +9,14 @@ from sqlalchemy import Connection
 from context_store import directory, views
 from hub.cli import lists
 from hub.cli.access import reading
-from hub.cli.common import DEFAULT, WELL, Absent, Common
+from hub.cli.common import DEFAULT, WELL, Absent, Common, Limit
 from hub.cli.output import as_json, minute, say, table, visible
 
 
 def list_(
     *,
     text: Annotated[str, Parameter(help="Name or address begins with this.")] = "",
-    limit: Annotated[int, Parameter(help="At most so many.")] = 50,
+    limit: Limit = 50,
     common: Common = DEFAULT,
 ) -> int:
     """Users, the newest first.
@@ -24,7 +24,7 @@ def list_(
     trunkline user list --text ann
     """
     with reading(common) as conn:
-        rows = directory.list_users(conn, text, limit=max(1, limit))
+        rows = directory.list_users(conn, text, limit=limit)
     if common.json:
         as_json(rows)
     elif rows:
@@ -44,7 +44,7 @@ def list_(
 def show(
     who: Annotated[str, Parameter(help="A user's id, or an address: ann@acme.test, email:ann@acme.test, tel:+1555….")],
     *,
-    limit: Annotated[int, Parameter(help="At most so many messages.")] = 50,
+    limit: Limit = 50,
     common: Common = DEFAULT,
 ) -> int:
     """One user's journey over all channels, the newest message first.
@@ -52,7 +52,7 @@ def show(
     trunkline user show ann@acme.test
     """
     with reading(common) as conn:
-        found = views.show_user(conn, _user(conn, who), limit=max(1, limit))
+        found = views.show_user(conn, _user(conn, who), limit=limit)
     if found is None:
         raise Absent(f"there is no user {visible(who)}")
     if common.json:

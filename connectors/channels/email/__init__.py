@@ -31,7 +31,7 @@ from plugins import (
 
 
 class Email:
-    """The connector; reading, taking, composing and sending stand in files of their own."""
+    """Mail in from a mailbox (IMAP) or from a mail server (SMTP, LMTP), answers out by SMTP."""
 
     contract: ClassVar[int] = 1
     kind: ClassVar[str] = "email"
