@@ -36,6 +36,7 @@ async def form(request: web.Request) -> web.StreamResponse:
         request,
         "portal.html",
         form=found[0],
+        several=len(known) > 1,
         submission=secrets.token_urlsafe(18),
         largest=found[0].connector.capabilities.max_body,
     )

@@ -115,7 +115,7 @@ def size(n: int) -> str:
     """Bytes for people."""
     if n < 1024:
         return f"{n} B"
-    return f"{n / 1024:.0f} KiB" if n < 1 << 20 else f"{n / (1 << 20):.1f} MiB"
+    return f"{n / 1024:.0f} KiB" if n < 1 << 20 else f"{n / (1 << 20):.1f} MiB".replace(".0 ", " ")
 
 
 def parts(message: MessageView) -> list[tuple[str, str]]:
@@ -132,6 +132,8 @@ def parts(message: MessageView) -> list[tuple[str, str]]:
 
 def writer(author: str, names: Mapping[str, str] = MappingProxyType({})) -> str:
     """`agent:ada` → "Ada Kern", or the login where there is no such agent; "" is the desk itself."""
+    if author.startswith("identity:"):
+        return "the user"
     login = author.removeprefix("agent:")
     return names.get(login, login) if login != author else author or "The desk"
 
@@ -158,10 +160,10 @@ def said(value: Any) -> str:
 
 
 def told(body: Mapping[str, Any]) -> list[str]:
-    """What an event says, piece by piece; what was and what is stand side by side."""
+    """What an event says, piece by piece; what was and what is stand side by side, what is empty is left out."""
     was, now = body.get("was"), body.get("is")
     if not (isinstance(was, Mapping) and isinstance(now, Mapping)):
-        return [f"{words(name)}: {said(value)}" for name, value in body.items()]
+        return [f"{words(name)}: {said(value)}" for name, value in body.items() if value not in (None, "", [], {})]
     changes = [f"{words(name)}: {said(was[name])} → {said(now[name])}" for name in now if name in was]
     others = {name: value for name, value in now.items() if name not in was}
     rest = {name: value for name, value in body.items() if name not in {"was", "is"}}
@@ -169,8 +171,8 @@ def told(body: Mapping[str, Any]) -> list[str]:
 
 
 def words(name: str) -> str:
-    """`on_hold` → "on hold"."""
-    return name.replace("_", " ")
+    """`on_hold` → "on hold", `query.opened` → "query opened"."""
+    return name.replace("_", " ").replace(".", " ")
 
 
 def _environment() -> jinja2.Environment:

@@ -154,6 +154,7 @@ async def desk(tmp_path: Path, password_hash: str) -> AsyncIterator[Desk]:
     sample = Sample(store, password_hash)
     desk.ids = await store.write(sample.fill)
     desk.ids["receipt"] = receipt_of(desk.ids["envelope"], hash_key(str(desk.ids["envelope"])))
+    desk.ids["setup"] = await auth.setup_link(store, "", desk.ids["viewer"])
     for n in (0, 1):
         await store.write(_keep, desk.ids[f"blob{n}"])
     desk.app = make_app(desk, desk.operations)

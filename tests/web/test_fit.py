@@ -90,7 +90,7 @@ async def test_a_huge_layout_is_not_shown(desk, client):
         ({"was": {"state": "open", "team": ""}, "is": {"state": "on_hold", "team": "desk"}},
          ["state: open → on_hold", "team: nothing → desk"]),
         ({"was": {}, "is": {"assignee": "amir"}}, ["assignee: amir"]),
-        ({"envelopes": ["1", "2"], "works": [], "why": None}, ["envelopes: 1, 2", "works: nothing", "why: nothing"]),
+        ({"envelopes": ["1", "2"], "works": [], "why": None}, ["envelopes: 1, 2"]),
         ({"sure": True, "of": {"by_hand": False}}, ["sure: yes", "of: by hand: no"]),
     ],
 )  # fmt: skip
