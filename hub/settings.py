@@ -146,7 +146,7 @@ class HubSettings(Struct, frozen=True, kw_only=True):
     rules: Annotated[str, Meta(min_length=1, description="The triage rules.")] = "rules.toml"
     metrics_token: Annotated[
         Secret | None,
-        Meta(description="Opens /metrics and the figures of /healthz to a collector on another machine (Bearer)."),
+        Meta(description="Opens /metrics and the figures of /healthz to a collector (Bearer)."),
     ] = None
     limits: Annotated[Limits, Meta(description="What is taken before the hub says: later.")] = Limits()
     parse: Annotated[ParseLimits, Meta(description="Worker processes for parsing.")] = ParseLimits()
