@@ -1,9 +1,12 @@
 """Users in lists, and by address. The journey of one stands in `views.py`."""
 
 from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
 
+import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, func, or_, select, update
 
 from context_store import tables as t
 from context_store.text import canonical, hash_key
@@ -22,6 +25,22 @@ class UserRow(Struct, frozen=True, kw_only=True):
     open: int
     """Matters that are not resolved or closed."""
     created_at: int
+
+
+def record_of(conn: Connection, user: int) -> dict[str, Any] | None:
+    """What the directory says of a user beside the columns, None if there is no such user."""
+    said = conn.scalar(select(t.users.c.fields).where(t.users.c.id == user))
+    return None if said is None else msgspec.json.decode(said, type=dict[str, Any])
+
+
+def set_record(conn: Connection, user: int, columns: Mapping[str, Any]) -> None:
+    """Columns of a user that exists."""
+    conn.execute(update(t.users).where(t.users.c.id == user).values(**columns))
+
+
+def organisation_id(conn: Connection, slug: str) -> int | None:
+    """The organisation of that short name."""
+    return conn.scalar(select(t.organisations.c.id).where(t.organisations.c.slug == slug))
 
 
 def find_user(conn: Connection, scheme: str, value: str) -> int | None:

@@ -22,10 +22,13 @@ from hub.communicate.compose import Answer, Answered, compose
 from hub.communicate.fallback import watch
 from hub.communicate.route import Route, route
 from hub.draft import Draft, as_json
+from hub.holds import hold_back, let_go, send_to  # noqa: F401  # as those of hub.staff
 from hub.intake import intake_topic
 from hub.lines import topics_of
+from hub.notices import announce, end_announcement  # noqa: F401
 from hub.reprocess import reprocess as reprocess_all
 from hub.staff import add_agent, disable_agent, reset_agent  # noqa: F401  # operations too, found here by their names
+from hub.user_records import set_user  # noqa: F401
 from plugins import Identity
 
 if TYPE_CHECKING:

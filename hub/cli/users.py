@@ -52,7 +52,7 @@ def show(
     trunkline user show ann@acme.test
     """
     with reading(common) as conn:
-        found = views.show_user(conn, _user(conn, who), limit=limit)
+        found = views.show_user(conn, user_of(conn, who), limit=limit)
     if found is None:
         raise Absent(f"there is no user {visible(who)}")
     if common.json:
@@ -71,7 +71,8 @@ def show(
     return WELL
 
 
-def _user(conn: Connection, who: str) -> int:
+def user_of(conn: Connection, who: str) -> int:
+    """By id or address. Raises Absent."""
     if re.fullmatch(r"[0-9]{1,19}", who):
         return int(who)
     scheme, mark, value = who.partition(":")

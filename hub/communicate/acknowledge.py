@@ -41,9 +41,14 @@ def may_acknowledge(message: Message, sender: KnownIdentity, standing: str, now:
         return "automatic mail is never answered"
     if standing == "third_party":
         return "an unverified third party is answered with nothing"
+    return may_answer(sender, message.sender.assurance, now)
+
+
+def may_answer(sender: KnownIdentity, assurance: int, now: int) -> str:
+    """Nothing if this address may get one (more), else the reason why not."""
     if sender.barred:
         return f"the user has {sender.barred}"
-    if message.sender.assurance < 1 and sender.last_ack_at is not None and now - sender.last_ack_at < DAY_MS:
+    if assurance < 1 and sender.last_ack_at is not None and now - sender.last_ack_at < DAY_MS:
         return "this unverified address had one within 24 hours"
     if sender.acknowledged_lately >= MOST_AN_HOUR:
         return f"this address had {MOST_AN_HOUR} within an hour: it may be a loop"

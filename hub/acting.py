@@ -1,0 +1,45 @@
+"""What operations share: the matter that a reference names, a draft of one action, and the event that it leaves."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from context_store import answering
+from context_store.answering import Matter
+from context_store.audit import NewEvent, add_events
+from context_store.lookups import Wanted, gather
+from context_store.references import canonical_reference
+from context_store.times import to_millis
+from hub.draft import Draft
+
+if TYPE_CHECKING:
+    from hub.app import Hub
+
+TRIES = 20
+"""How often an action is tried again where somebody else was faster."""
+
+
+async def matter_of(hub: "Hub", text: str) -> Matter:
+    """The root that a reference names. Raises LookupError."""
+    reference = canonical_reference(text)
+    matter = None if reference is None else await hub.store.read(answering.matter, reference)
+    if matter is None:
+        raise LookupError(f"there is no query {text}")
+    return matter
+
+
+def draft_of(conn: Connection, hub: "Hub", matter: Matter) -> Draft:
+    """Everything known of the matter, and room for new rows."""
+    now = hub.clock.now()
+    return Draft(hub.store, gather(conn, Wanted(queries={matter.id}), to_millis(now)), now)
+
+
+def leave(conn: Connection, hub: "Hub", kind: str, subject: int, actor: str, body: Mapping[str, Any]) -> None:
+    """An event by an agent, in the transaction that did it."""
+    event = NewEvent(
+        id=hub.store.ids.next(), kind=kind, subject_id=subject, actor=f"agent:{actor}",
+        at=to_millis(hub.clock.now()), body=msgspec.to_builtins(body),
+    )  # fmt: skip
+    add_events(conn, [event])
