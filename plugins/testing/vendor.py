@@ -47,6 +47,11 @@ class VendorConformance(ConnectorConformance):
         """The platform's own counting."""
         return len(text)
 
+    def works(self) -> Sequence[Any]:
+        """Those of every sender, to somebody who can be reached."""
+        person = self.far().person
+        return [msgspec.structs.replace(work, to=person) for work in super().works()]
+
     def polling(self) -> Mapping[str, Any]:
         """Settings with which the runner fetches, where those of `table` make it rest."""
         return self.table
@@ -138,6 +143,15 @@ class VendorConformance(ConnectorConformance):
             assert far.refused == []
 
     # ---- out -----------------------------------------------------------------------------------------------
+
+    async def test_step_has_one_effect_at_most(self) -> None:
+        async with self._live() as (far, made):
+            for work in self.works():
+                for step in made.plan(msgspec.structs.replace(work, thread="")):
+                    attempt, before = LiveAttempt(key=f"attempt-{len(far.heard)}"), len(far.heard)
+                    with suppress(Retry):  # too fast for the stand-in
+                        await self._perform(made, step, attempt)
+                    assert max(attempt.effects, len(far.heard) - before) <= 1
 
     async def test_long_text_arrives_whole_and_in_order(self) -> None:
         limit = self.make().capabilities.max_text or 5000

@@ -1,0 +1,53 @@
+"""`trunkline plugins new`: what it writes passes at once, and the hub takes it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hub.cli import main
+from hub.config import load_config
+from tests.cli.conftest import ENVIRON
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    assert main(["plugins", "new", "acme_chat", "--folder", str(tmp_path)]) == 0
+    return tmp_path / "acme_chat"
+
+
+def test_new_connector_passes_the_kit_at_once(written: Path):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    run = subprocess.run(command, cwd=written, env=ENVIRON, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "acme_chat: 33 passed, 0 failed" in run.stdout
+
+
+def test_new_connector_is_clean_by_the_house_rules(written: Path):
+    root = Path(__file__).parents[2]
+    for words in (["ruff", "check", "--ignore", "I001"], ["ruff", "format", "--check"]):
+        command = [sys.executable, "-m", *words, "--config", str(root / "pyproject.toml"), "__init__.py"]
+        run = subprocess.run(command, cwd=written, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout
+
+
+def test_hub_takes_what_the_new_page_shows(written: Path):
+    page = (written / "README.md").read_text()
+    snippet = page.partition("```toml\n")[2].partition("```")[0]
+    file = written.parent / "plugins.toml"
+    file.write_text(snippet + '[instance.querylog]\nkind = "querylog"\n')
+    config = load_config(file, {}, reveal=False)
+    assert {one.id: one.broken for one in config.instances}["acme-chat"] is None
+
+
+@pytest.mark.parametrize("name", ["Acme", "acme-chat", "1acme", "a" * 33, "../acme", "acme__chat"])
+def test_name_that_is_no_kind_is_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["plugins", "new", name, "--folder", str(tmp_path)]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_is_not_touched(written: Path, capsys: pytest.CaptureFixture[str]):
+    (written / "__init__.py").write_text("mine")
+    assert main(["plugins", "new", "acme_chat", "--folder", str(written.parent)]) == 1
+    assert (written / "__init__.py").read_text() == "mine"
