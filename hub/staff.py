@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 _LOGIN = re.compile(r"[^\s\x00-\x1f\x7f<>\"']{1,100}")
 
 
-async def add_agent(hub: "Hub", actor: str, login: str, role: str, name: str = "") -> dict[str, str]:
-    """A new agent, and the link that sets the password."""
+async def add_agent(hub: "Hub", actor: str, login: str, role: str, shown: str = "") -> dict[str, str]:
+    """A new agent, whom colleagues see as `shown`, and the link that sets the password."""
     if role not in ROLES:
         raise ValueError(f"there is no role {role}; there are: {', '.join(ROLES)}")
     login = agents.canonical_login(login)
     if not _LOGIN.fullmatch(login):
         raise ValueError("a login is 1 to 100 characters without spaces and quotes, such as ann or ann@acme.test")
-    secret = await hub.store.write(_add, hub, actor, login, role, canonical(name.strip(), 200) or login)
+    secret = await hub.store.write(_add, hub, actor, login, role, canonical(shown.strip(), 200) or login)
     return {"login": login, "role": role, "link": _link(hub, secret)}
 
 

@@ -27,7 +27,7 @@ def add(
     viewer reads; agent answers and changes queries; manager releases and decides; admin does everything.
     The link works once, for a day. Give it to nobody else: whoever opens it first sets the password.
     """
-    return _told(common, perform(common, "add_agent", login=login, role=role, name=name))
+    return _told(common, perform(common, "add_agent", login=login, role=role, shown=name))
 
 
 def reset_link(
