@@ -49,8 +49,8 @@ LATELY_MS = 3_600_000
 AUTOMATIC_MOST = 20
 """Automatic messages of one identity within an hour; more are a loop (R16)."""
 REPORTS_MOST = 200
-"""Reports (bounces, receipts) of one address within a day that are messages. Never a loop: one daemon speaks for a whole
-provider (`mailer-daemon@googlemail.com`), each time of another mail; beyond, what it says of ours still counts."""
+"""Reports (bounces, receipts) of one address within a day that are messages. Never a loop: one daemon speaks for all of
+a provider (`mailer-daemon@googlemail.com`), each time of another mail; beyond, what it says of ours still counts."""
 DAY_MS = 86_400_000
 
 Outcome = tuple[str, str, int | None]
@@ -117,7 +117,9 @@ def _want_key(want: Wanted, key: str, instance: str, keys: Keys) -> None:
 
 def kept_fields(item: Message) -> str:
     """As stored; the address that the sender left stands among them, where agents see it."""
-    fields = dict(item.fields)
+    fields = {
+        f"said {name}" if name == FIELD else name: value for name, value in item.fields.items()
+    }  # not theirs to set
     if item.fallback is not None:
         fields[FIELD] = f"{item.fallback.scheme}:{item.fallback.value}"
     if item.reply_to is not None:  # an agent sees it, nothing follows it (design §5)

@@ -118,6 +118,12 @@ async def test_line_ends_in_a_subject_leave_the_query_answerable(desk: Desk):
     assert all("\n" not in body["subject"] for body in await desk.sent())
 
 
+async def test_field_that_a_sender_names_like_ours_is_not_ours(desk: Desk):
+    await desk.say(message("m1", fields={"fallback": "email:eve@evil.test"}))
+    (fields,) = await desk.column("SELECT fields FROM messages WHERE direction = 'in'")
+    assert msgspec.json.decode(fields) == {"said fallback": "email:eve@evil.test"}
+
+
 async def test_where_a_sender_wants_answers_is_shown_and_not_followed(desk: Desk):
     elsewhere = Identity(scheme="email", value="eve@evil.test")
     await desk.say(mail("m1", assurance=1, reply_to=elsewhere), to="mail")
