@@ -1,9 +1,9 @@
 """What of an item is too large for the path behind parsing: cut, with the whole kept as an attachment.
 
-Every channel meets the same limits here, in whatever process it was parsed in: what the event loop, rules, search, pages
-and tickets see of a message is small, whatever a person or a machine sent (R10, R11). Nothing is lost: the whole is an
-attachment by its hash, the text says so, and the field `limits` names what was cut. Subjects and names stand on one line
-from here on, so that no line end of a sender's reaches a header of ours.
+Every channel meets the same limits here, in whatever process it was parsed in: what the event loop, rules, search,
+pages and tickets see of a message is small, whatever a person or a machine sent (R10, R11). Nothing is lost: the whole
+is an attachment by its hash, the text says so, and the field `limits` names what was cut. Subjects and names stand on
+one line from here on, so that no line end of a sender's reaches a header of ours.
 """
 
 from collections.abc import Iterator, Mapping
