@@ -13,6 +13,7 @@ COMMANDS = {
     "rules": ("bench.rules", "what a decision costs, from ten rules to 100,000"),
     "spine": ("bench.spine.command", "what the hub costs, beside a bare echo and a floor"),
     "search": ("bench.search", "search and journey in a full store"),
+    "webchat": ("bench.webchat", "ten thousand idle chat widgets on one process, and a kill -9 among them"),
     "parse-corpus": ("bench.parse_corpus", "agreement of the mail parser with the shared corpora"),
 }
 

@@ -1,113 +1,193 @@
-"""Ten thousand idle widgets on one process: memory of each, latency of an ack among them, and a restart in between.
+"""Ten thousand idle widgets on one process: memory of each, latency of an ack among them, and a kill -9 in between.
 
-A real `trunkline serve` in a process of its own; the windows come from several addresses (127.0.0.x), because one has
-only 64,000 ports and far fewer free ones. Memory is PSS-like (Pss of /proc/PID/smaps_rollup) before and after.
+A real `trunkline serve` in a process of its own. The windows come from several addresses (127.0.0.x): one has some
+28,000 ports. Memory is the growth of the server's Pss (smaps_rollup) over what it had with no window, divided by them.
+Latency is from `send` to the ack, which means that the line is on disk; the windows that speak are chosen anew each
+time. At the end the hub is killed while lines are on their way, and what was acknowledged is looked for.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import random
 import resource
-import statistics
+import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
 
-SITE = "https://www.acme.test"
+from bench.chat_window import SITE, Window
+from bench.faults.served import Served
+
+ADDRESSES = [f"127.0.0.{n}" for n in range(2, 10)]
+CONFIG = """
+[hub]
+listen = "127.0.0.1:{port}"
+data = "data"
+[instance.help]
+kind = "webchat"
+secrets = ["file:chat.secret"]
+origins = ["{site}"]
+[instance.querylog]
+kind = "querylog"
+[team.desk]
+name = "First line"
+[team.network]
+name = "Network"
+"""
 
 
-class Window:
-    """What a widget does, without its looks: keeps lines until they are acknowledged, and comes back where it was."""
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sockets", type=int, default=10_000)
+    parser.add_argument("--lines", type=int, default=2000, help="acks that are measured, while all sockets are open")
+    parser.add_argument("--rate", type=float, default=100.0, help="lines a second")
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(run=run)
 
-    def __init__(self, http: aiohttp.ClientSession, url: Callable[[], str], **who: Any) -> None:
-        """`who`: session, jwt or origin."""
-        self.http, self.url = http, url
-        self.origin = who.pop("origin", SITE)
-        self.who = {"session": None, **who}
-        self.pending: dict[str, dict[str, Any]] = {}
-        self.acks: dict[str, str] = {}
-        self.lines: list[dict[str, Any]] = []
-        self.passing: list[dict[str, Any]] = []
-        self.codes: list[int | None] = []
-        self.gaps = self.connections = 0
-        self.last = 0
-        self.ready = asyncio.Event()
-        self.socket: aiohttp.ClientWebSocketResponse | None = None
-        self._n = 0
-        self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> "Window":
-        self._task = asyncio.create_task(self._run())
-        await asyncio.wait_for(self.ready.wait(), 30)
-        return self
+def run(arguments: argparse.Namespace) -> int:
+    need = arguments.sockets + 500
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(need, hard) if os.geteuid() == 0 else hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(need, most), most))
+    with TemporaryDirectory() as folder:
+        figures = asyncio.run(_measure(arguments, Path(folder)))
+    print(json.dumps(figures, indent=2) if arguments.json else _table(figures))
+    return 0 if not figures["lost"] and not figures["doubled"] else 1
 
-    async def __aexit__(self, *_: object) -> None:
-        assert self._task is not None
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
 
-    async def say(self, text: str, **more: Any) -> str:
-        self._n += 1
-        cid = f"{id(self):x}-{self._n:06}"
-        self.pending[cid] = {"t": "msg", "cid": cid, "text": text, **more}
-        await self.send(self.pending[cid])
-        return cid
+def _table(figures: dict[str, Any]) -> str:
+    return "\n".join(f"{name:28} {value}" for name, value in figures.items())
 
-    async def send(self, frame: dict[str, Any]) -> None:
-        if self.socket is not None and self.ready.is_set():
-            with suppress(ConnectionError, RuntimeError):
-                await self.socket.send_str(json.dumps(frame))
 
-    def cut(self) -> None:
-        """The network is gone, in the middle of whatever goes on."""
-        socket = self.socket
-        if socket is not None and socket._response.connection is not None:  # noqa: SLF001  # aiohttp has no name for it
-            self.ready.clear()
-            transport = socket._response.connection.transport  # noqa: SLF001
-            assert transport is not None
-            transport.abort()
+async def _measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    port = _free_port()
+    config = _furnish(folder, port)
+    served = Served(config, port)
+    served.start(fresh=True)
+    await served.ready()
+    await asyncio.sleep(2)
+    before = _pss(served.pid)
+    https = [aiohttp.ClientSession(connector=_from(address)) for address in ADDRESSES]
+    windows = [
+        Window(https[n % len(https)], lambda: f"http://127.0.0.1:{port}/ws/help") for n in range(arguments.sockets)
+    ]
+    try:
+        began = time.monotonic()
+        for at in range(0, len(windows), 200):
+            await asyncio.gather(*(window.__aenter__() for window in windows[at : at + 200]))
+        opened = time.monotonic() - began
+        await asyncio.sleep(5)
+        idle = _pss(served.pid)
+        waited = await _latencies(windows, arguments.lines, arguments.rate)
+        busy = _pss(served.pid)
+        lost, doubled, back = await _killed(served, windows)
+    finally:
+        for window in windows:
+            await window.__aexit__()
+        for http in https:
+            await http.close()
+        await served.kill()
+    return {
+        "sockets": len(windows),
+        "open_seconds": round(opened, 1),
+        "server_mib_before": round(before / 2**20, 1),
+        "server_mib_idle": round(idle / 2**20, 1),
+        "kib_per_socket": round((idle - before) / 1024 / len(windows), 1),
+        "server_mib_after_lines": round(busy / 2**20, 1),
+        "acks": len(waited),
+        "ack_ms_p50": _ms(waited, 0.5),
+        "ack_ms_p95": _ms(waited, 0.95),
+        "ack_ms_p99": _ms(waited, 0.99),
+        "ack_ms_max": _ms(waited, 1),
+        "all_back_seconds_after_kill": round(back, 1),
+        "lost": lost,
+        "doubled": doubled,
+    }
 
-    async def texts(self, n: int, seconds: float = 60) -> list[str]:
-        """As soon as there are so many lines."""
-        async with asyncio.timeout(seconds):
-            while len(self.lines) < n:
-                await asyncio.sleep(0.01)
-        return [line["text"] for line in self.lines]
 
-    async def _run(self) -> None:
-        while True:
-            with suppress(aiohttp.ClientError, ConnectionError, asyncio.TimeoutError):
-                await self._connect()
-            self.ready.clear()
-            await asyncio.sleep(random.uniform(0.01, 0.05))
+async def _latencies(windows: list[Window], n: int, rate: float) -> list[float]:
+    """From send to ack, at an even rate, each line by another window."""
+    waited: list[float] = []
 
-    async def _connect(self) -> None:
-        async with self.http.ws_connect(self.url(), headers={"Origin": self.origin}) as socket:
-            self.socket = socket
-            self.connections += 1
-            await socket.send_str(json.dumps({"t": "hello", "v": 1, "after": self.last, **self.who}))
-            async for said in socket:
-                await self.took(json.loads(said.data))
-            self.codes.append(socket.close_code)
+    async def one(window: Window, number: int) -> None:
+        began = time.perf_counter()
+        cid = await window.say(f"line {number}")
+        while cid not in window.acks:  # noqa: ASYNC110  # frames come from outside
+            await asyncio.sleep(0.001)
+        waited.append(time.perf_counter() - began)
 
-    async def took(self, frame: dict[str, Any]) -> None:
-        if frame["t"] == "ready":
-            self.who["session"] = frame["session"] or self.who["session"]
-            self.ready.set()
-            for one in list(self.pending.values()):
-                await self.send(one)
-        elif frame["t"] == "ack":
-            self.pending.pop(frame["cid"], None)
-            self.acks[frame["cid"]] = frame["id"]
-        elif frame["t"] == "line":
-            self.gaps += frame["seq"] != self.last + 1
-            self.last = frame["seq"]
-            self.lines.append(frame)
-        else:
-            self.passing.append(frame)
+    async with asyncio.TaskGroup() as group:
+        for number, window in enumerate(random.choices(windows, k=n)):
+            group.create_task(one(window, number))
+            await asyncio.sleep(1 / rate)
+    return waited
+
+
+async def _killed(served: Served, windows: list[Window]) -> tuple[int, int, float]:
+    """Lines are on their way at kill -9: each must stand in its conversation once, acknowledged before or not."""
+    speakers = random.sample(windows, min(200, len(windows)))
+    for n, window in enumerate(speakers):
+        await window.say(f"before the end {n}")
+    await served.kill()
+    began = time.monotonic()
+    served.start(fresh=True)
+    await served.ready()
+    for window in windows:
+        await asyncio.wait_for(window.ready.wait(), 300)
+    back = time.monotonic() - began
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and any(w.pending or not _copies(w) for w in speakers):  # noqa: ASYNC110
+        await asyncio.sleep(0.2)
+    copies = [_copies(window) for window in speakers]
+    return copies.count(0), sum(found > 1 for found in copies), back
+
+
+def _copies(window: Window) -> int:
+    return sum(line["text"].startswith("before the end") for line in window.lines)
+
+
+def _furnish(folder: Path, port: int) -> Path:
+    secret = folder / "chat.secret"
+    secret.write_text("s" * 40)
+    secret.chmod(0o600)
+    (folder / "rules.toml").write_bytes((Path(__file__).parents[1] / "rules.toml").read_bytes())
+    config = folder / "plugins.toml"
+    config.write_text(CONFIG.format(port=port, site=SITE))
+    return config
+
+
+def _from(address: str) -> aiohttp.TCPConnector:
+    return aiohttp.TCPConnector(local_addr=(address, 0), limit=0)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _pss(pid: int) -> int:
+    """Bytes, of the server and its children: what they share is counted once."""
+    total = 0
+    for each in (pid, *_children(pid)):
+        for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(each) for each in (task / "children").read_text().split()]
+    return found
+
+
+def _ms(waited: list[float], part: float) -> float:
+    ordered = sorted(waited)
+    return round(1000 * ordered[min(len(ordered) - 1, int(part * len(ordered)))], 1)

@@ -17,7 +17,7 @@ _DARK = (
 )
 _PAGE = """<!doctype html>
 <html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><link rel="stylesheet" href="talk.css"></head>
+<title>{title}</title><link rel="stylesheet" href="talk.css"><link rel="icon" href="/static/mark.svg"></head>
 <body><main><h1>{title}</h1><div class="chat"><script src="widget.js" data-inline></script></div></main></body></html>
 """
 _PAGE_STYLE = """

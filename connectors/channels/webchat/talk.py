@@ -28,9 +28,14 @@ BURST, PER_SECOND = 40, 4.0
 
 
 def may_embed(request: Request, origins: Sequence[str]) -> bool:
-    """Browsers say truly which site a script runs on; ours is the one that the configuration names."""
-    origin, ours = request.header("origin"), urlsplit(request.url)
-    return bool(origin) and (origin in origins or origin == f"{ours.scheme}://{ours.netloc}")
+    """Browsers say truly which site a script runs on.
+
+    Ours is the one that the configuration names, or that was asked: a Host that lies gains nothing, since no cookie
+    stands behind it.
+    """
+    origin = request.header("origin")
+    ours = {urlsplit(request.url).netloc, request.header("host")} - {""}
+    return bool(origin) and (origin in origins or urlsplit(origin).netloc in ours)
 
 
 class Talk:

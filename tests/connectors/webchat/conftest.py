@@ -5,7 +5,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bench.webchat import SITE, Window
+from bench.chat_window import SITE, Window
 from tests.hub.desk import Desk, installed
 from tests.servers import room
 
@@ -22,6 +22,13 @@ audience = "chat"
 issuer = "acme"
 """
 JWT_KEY = "k" * 40
+
+
+async def until(true: Callable[[], Any], seconds: float = 15) -> None:
+    """Look until it is so."""
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110  # what it asks comes from outside
+            await asyncio.sleep(0.005)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import json
 import pytest
 from joserfc import jwk, jwt
 
-from bench.webchat import SITE
-from tests.connectors.webchat.conftest import JWT_KEY
+from bench.chat_window import SITE
+from tests.connectors.webchat.conftest import JWT_KEY, until
 
 TEXTS = "SELECT text FROM messages WHERE direction = 'in' ORDER BY id"
 
@@ -18,9 +18,7 @@ def token(sub="7", exp=4_000_000_000, **more):
 
 
 async def acked(window, cid):
-    async with asyncio.timeout(15):
-        while cid not in window.acks:
-            await asyncio.sleep(0.005)
+    await until(lambda: cid in window.acks)
 
 
 async def reference(desk):
@@ -41,7 +39,7 @@ async def test_ack_means_on_disk(desk, window):
 async def test_line_without_disk_gets_no_ack(desk, window):
     """The positive control of the ack: while nothing is written, nothing is acknowledged."""
     async with window() as ann:
-        desk.hub.intake._commit = lambda batch: asyncio.Event().wait()
+        desk.hub.intake._commit = lambda _: asyncio.Event().wait()
         cid = await ann.say("VPN down")
         await asyncio.sleep(0.3)
         assert cid not in ann.acks
@@ -123,8 +121,13 @@ async def test_signed_in_user_has_one_conversation_everywhere(desk, window):
 
 async def test_odd_frames_are_refused_by_name_and_harm_nothing(desk, window):
     async with window() as ann:
-        for frame in ({"t": "msg", "cid": "abcdefgh", "text": "x" * 8001}, {"t": "msg", "cid": "abcdefgi", "text": "  "},
-                      {"t": "nonsense", "cid": "abcdefgj"}, {"t": "file", "cid": "abcdefgk", "name": "a", "size": 10**9}):  # fmt: skip
+        odd = [
+            {"t": "msg", "cid": "abcdefgh", "text": "x" * 8001},
+            {"t": "msg", "cid": "abcdefgi", "text": "  "},
+            {"t": "nonsense", "cid": "abcdefgj"},
+            {"t": "file", "cid": "abcdefgk", "name": "a", "size": 10**9},
+        ]
+        for frame in odd:
             await ann.send(frame)
         await acked(ann, await ann.say("still here"))
         assert [(frame["cid"], frame["why"]) for frame in ann.passing] == [
@@ -137,18 +140,14 @@ async def test_odd_frames_are_refused_by_name_and_harm_nothing(desk, window):
 async def test_frame_that_is_too_big_ends_the_connection(desk, window):
     async with window() as ann:
         await ann.send({"t": "typing", "x": "x" * 70_000})
-        async with asyncio.timeout(10):
-            while not ann.codes:
-                await asyncio.sleep(0.01)
+        await until(lambda: ann.codes)
         assert ann.codes[0] == 1009
 
 
 async def test_file_arrives_once_with_its_bytes(desk, window, http):
     async with window() as ann:
         await ann.send({"t": "file", "cid": "the-file-1", "name": "log.txt", "type": "text/plain", "size": 7})
-        async with asyncio.timeout(10):
-            while not ann.passing:
-                await asyncio.sleep(0.01)
+        await until(lambda: ann.passing)
         headers = {"X-Ticket": ann.passing[0]["ticket"], "Origin": SITE}
         url = f"http://127.0.0.1:{desk.hub.port}/in/help/upload"
         for _ in range(2):
@@ -166,9 +165,7 @@ async def test_typing_is_told_and_not_stored(desk, window):
         await ann.say("VPN down")
         await ann.texts(2)
         await desk.operate("typing", "bob", await reference(desk))
-        async with asyncio.timeout(10):
-            while {"t": "typing"} not in ann.passing:
-                await asyncio.sleep(0.01)
+        await until(lambda: {"t": "typing"} in ann.passing)
         await ann.send({"t": "typing"})
         await acked(ann, await ann.say("and mail"))
     await desk.settle()

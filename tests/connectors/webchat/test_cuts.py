@@ -4,7 +4,8 @@ import asyncio
 import random
 from contextlib import suppress
 
-from bench.webchat import Window
+from bench.chat_window import Window
+from tests.connectors.webchat.conftest import until
 
 CUTS = 10
 LINES = 40
@@ -47,9 +48,7 @@ async def cut(window, times=CUTS):
 
 
 async def all_acked(*windows):
-    async with asyncio.timeout(60):
-        while any(window.pending for window in windows):
-            await asyncio.sleep(0.02)
+    await until(lambda: not any(window.pending for window in windows), 60)
 
 
 async def answers(desk, texts):

@@ -1,0 +1,357 @@
+"""The widget in a real Chromium, on a site of its own: looks, keyboard, screen reader, lost connections.
+
+TRUNKLINE_SHOTS=folder keeps pictures.
+"""
+
+import gzip
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.connectors.webchat.conftest import CHAT, JWT_KEY
+from tests.connectors.webchat.test_chat import token
+from tests.hub.desk import Desk, installed
+from tests.servers import room
+
+CHROMIUM = "/usr/bin/chromium"
+SHOTS = os.environ.get("TRUNKLINE_SHOTS")
+LOOKS = (("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390))
+SITE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Acme</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; script-src {hub}; connect-src {hub} {hub_ws}; img-src data:"></head>
+<body><main><h1>Acme Ltd</h1><p>Our site.</p><a href="#">A link</a></main>
+<script src="{hub}/p/help/widget.js" {more}></script></body></html>"""
+FORM = """
+[[instance.help.form]]
+name = "name"
+label = "Your name"
+required = true
+[[instance.help.form]]
+name = "email"
+label = "E-mail address"
+type = "email"
+"""
+
+
+class Site:
+    """A page elsewhere that embeds the widget, under a strict policy of its own."""
+
+    def __init__(self, desk: Desk, url: str) -> None:
+        self.desk, self.url = desk, url
+        self.form = False
+        self.more = ""
+
+    @property
+    def hub(self) -> str:
+        return f"http://127.0.0.1:{self.desk.hub.port}"
+
+    async def page(self, request: web.Request) -> web.Response:
+        html = SITE.format(hub=self.hub, hub_ws=self.hub.replace("http", "ws"), more=self.more)
+        return web.Response(text=html, content_type="text/html")
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    app = web.Application()
+    serving = web.AppRunner(app)
+    with room("widget") as folder:
+        for name, text in {"chat.secret": "s" * 40, "jwt.key": JWT_KEY}.items():
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o600)
+        async with installed(folder, "") as desk:
+            made = Site(desk, "")
+            app.router.add_get("/", made.page)
+            await serving.setup()
+            at = web.TCPSite(serving, "127.0.0.1", 0)
+            await at.start()
+            made.url = f"http://127.0.0.1:{serving.addresses[0][1]}"
+            yield made
+            await serving.cleanup()
+
+
+async def begun(site: Site, *, form: bool = False) -> Desk:
+    table = CHAT.replace("https://www.acme.test", site.url)
+    table = table.replace("max_file", 'title = "Acme help"\ngreeting = "How can we help?"\nmax_file')
+    await site.desk.start(more=table + (FORM if form else ""))
+    return site.desk
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        await browser.close()
+
+
+class Watched:
+    """A page with all that it complained of."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.on(
+            "console", lambda said: self.complaints.append(said.text) if said.type in {"error", "warning"} else None
+        )
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+
+async def opened(browser: Browser, site: Site, **more: Any) -> Watched:
+    context = await browser.new_context(reduced_motion="reduce", **more)
+    watched = Watched(await context.new_page())
+    await watched.page.goto(site.url)
+    return watched
+
+
+async def say(page: Page, text: str) -> None:
+    await page.get_by_label("Write a message").fill(text)
+    await page.keyboard.press("Enter")
+
+
+async def lines(page: Page) -> list[str]:
+    return await page.locator("#trunkline-chat .line .text").all_inner_texts()
+
+
+async def until(page: Page, n: int) -> list[str]:
+    await page.wait_for_function(
+        "n => document.querySelector('#trunkline-chat').shadowRoot.querySelectorAll('.line').length >= n", arg=n
+    )
+    return await lines(page)
+
+
+async def serious(page: Page) -> list[str]:
+    results = await Axe().run(page)
+    return [
+        f"{each['id']}: {node['html'][:200]}"
+        for each in results.response["violations"]
+        if each["impact"] in {"serious", "critical"}
+        for node in each["nodes"]
+    ]
+
+
+async def shot(page: Page, name: str) -> None:
+    if SHOTS:
+        await page.screenshot(path=f"{SHOTS}/chat-{name}.png")
+
+
+async def answered(desk: Desk, text: str) -> None:
+    await desk.settle()
+    await desk.operate("reply", "bob", (await desk.references())[0], text)
+
+
+def test_widget_is_small():
+    folder = Path(__file__).parents[3] / "connectors/channels/webchat"
+    whole = b"".join((folder / name).read_bytes() for name in ("widget.js", "widget.css"))
+    assert len(gzip.compress(whole, 6)) < 20_000
+
+
+async def test_conversation_looks_well_and_is_accessible_everywhere(chromium, site):
+    desk = await begun(site)
+    watched = await opened(chromium, site)
+    page = watched.page
+    await page.get_by_role("button", name="Acme help").click()
+    await say(page, "AnyConnect fails since 8. See https://status.acme.test/vpn?x=1.")
+    await until(page, 3)
+    await answered(desk, "Thank you. Please try the second gateway:\nhttps://vpn2.acme.test, it is up again.")
+    await until(page, 4)
+    await page.evaluate("document.querySelector('#trunkline-chat').shadowRoot.activeElement.blur()")
+    found: dict[str, list[str]] = {}
+    for scheme, width in LOOKS:
+        await page.emulate_media(color_scheme=scheme)
+        await page.set_viewport_size({"width": width, "height": 800})
+        if problems := await serious(page):
+            found[f"{scheme} {width}"] = problems
+        await shot(page, f"open-{scheme}-{width}")
+    await page.get_by_role("button", name="Close chat").first.click()
+    await answered(desk, "Does it work now?")
+    await page.get_by_role("button", name="Acme help, 1 new").wait_for()
+    await shot(page, "closed")
+    found["closed"] = await serious(page)
+    assert {name: problems for name, problems in found.items() if problems} == {}
+    assert watched.complaints == []
+
+
+async def test_form_asks_first_and_is_accessible(chromium, site):
+    desk = await begun(site, form=True)
+    watched = await opened(chromium, site, color_scheme="dark")
+    page = watched.page
+    await page.get_by_role("button", name="Acme help").click()
+    assert await serious(page) == []
+    await shot(page, "form-dark")
+    await page.get_by_role("button", name="Start").click()
+    assert not await page.get_by_label("Write a message").is_visible()
+    await page.get_by_label("Your name (required)").fill("Ann Example")
+    await page.get_by_label("E-mail address").fill("ann@acme.test")
+    await page.keyboard.press("Enter")
+    await say(page, "VPN down")
+    await until(page, 3)
+    assert await desk.column("SELECT name FROM users") == ["Ann Example"]
+    assert "email:ann@acme.test" in (await desk.column("SELECT fields FROM messages WHERE direction = 'in'"))[0]
+    assert watched.complaints == []
+
+
+async def test_keyboard_alone_is_enough(chromium, site):
+    await begun(site)
+    page = (await opened(chromium, site)).page
+    focused = "(document.querySelector('#trunkline-chat').shadowRoot.activeElement || {}).className"
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Tab")
+    assert await page.evaluate(focused) == "launcher"
+    await page.keyboard.press("Enter")
+    await page.keyboard.type("first")
+    await page.keyboard.press("Shift+Enter")
+    await page.keyboard.type("second")
+    await page.keyboard.press("Enter")
+    assert "first\nsecond" in await until(page, 2)
+    await page.keyboard.press("Tab")
+    assert await page.evaluate(focused) == "icon"
+    await page.keyboard.press("Tab")
+    assert await page.evaluate(focused) == "icon send"
+    await page.keyboard.press("Escape")
+    assert await page.evaluate(focused) == "launcher"
+    assert not await page.get_by_role("dialog").is_visible()
+
+
+async def test_screen_reader_hears_who_said_what(chromium, site):
+    desk = await begun(site)
+    page = (await opened(chromium, site)).page
+    await page.get_by_role("button", name="Acme help").click()
+    await say(page, "VPN down")
+    await until(page, 3)
+    await answered(desk, "On it")
+    await until(page, 4)
+    tree = await page.get_by_role("dialog", name="Acme help").aria_snapshot()
+    log = await page.get_by_role("log", name="Conversation").aria_snapshot()
+    assert 'textbox "Write a message"' in tree
+    assert "You" in log
+    assert "Service desk" in log
+    assert "On it" in log
+
+
+async def test_what_is_written_offline_is_sent_later_also_by_the_next_page(chromium, site):
+    desk = await begun(site)
+    watched = await opened(chromium, site)
+    page = watched.page
+    await page.get_by_role("button", name="Acme help").click()
+    await say(page, "one")
+    await until(page, 3)
+    await page.context.set_offline(True)
+    await page.get_by_text("You are offline").wait_for()
+    await say(page, "two")
+    await shot(page, "offline")
+    await page.context.set_offline(False)
+    await desk.until(lambda: desk.column("SELECT 1 FROM messages WHERE text = 'two'"))
+    await desk.stop()
+    await say(page, "three")
+    await page.wait_for_timeout(300)
+    kept = await page.evaluate("JSON.stringify({...localStorage})")
+    assert "three" in kept
+    await desk.start()
+    context = await chromium.new_context(reduced_motion="reduce")
+    await context.add_init_script(f"if (!localStorage.length) Object.assign(localStorage, {kept})")
+    await page.close()
+    later = await context.new_page()
+    await later.goto(site.url)
+    await desk.until(lambda: desk.column("SELECT 1 FROM messages WHERE text = 'three'"))
+    said = [text for text in await until(later, 5) if text in {"one", "two", "three"}]
+    assert said == ["one", "two", "three"]
+
+
+async def test_where_no_socket_gets_through_plain_http_does(chromium, site):
+    desk = await begun(site)
+    context = await chromium.new_context(reduced_motion="reduce")
+    page = await context.new_page()
+    await page.route_web_socket("**/ws/**", lambda socket: socket.close())
+    await page.goto(site.url)
+    await page.get_by_role("button", name="Acme help").click()
+    await say(page, "no socket here")
+    assert "no socket here" in await until(page, 3)
+    await answered(desk, "We hear you")
+    assert "We hear you" in await until(page, 4)
+    await desk.until(lambda: desk.column("SELECT 1 FROM messages WHERE delivery = 'read' AND text = 'We hear you'"))
+
+
+async def test_file_is_sent_and_shown(chromium, site, tmp_path):
+    desk = await begun(site)
+    watched = await opened(chromium, site)
+    page = watched.page
+    (tmp_path / "trace.txt").write_text("trace")
+    await page.get_by_role("button", name="Acme help").click()
+    await page.get_by_role("button", name="Attach a file").wait_for()
+    await page.locator("#trunkline-chat input[type=file]").set_input_files(str(tmp_path / "trace.txt"))
+    await desk.until(lambda: desk.column("SELECT 1 FROM attachments WHERE name = 'trace.txt' AND size = 5"))
+    assert any("trace.txt" in text for text in await until(page, 3))
+    assert watched.complaints == []
+
+
+async def test_hostile_text_of_the_desk_stays_text(chromium, site):
+    desk = await begun(site)
+    watched = await opened(chromium, site)
+    page = watched.page
+    await page.get_by_role("button", name="Acme help").click()
+    await say(page, "<img src=x onerror=window.owned=1>")
+    await until(page, 3)
+    await answered(desk, '<script>window.owned=1</script> javascript:window.owned=1 https://x.test/"onclick=owned')
+    await until(page, 4)
+    assert not await page.evaluate("'owned' in window")
+    assert await page.locator("#trunkline-chat .text a").evaluate_all("all => all.map(a => a.href)") == [
+        "https://x.test/"
+    ]
+    assert watched.complaints == []
+
+
+async def test_user_of_the_site_is_known_and_forgotten_again(chromium, site):
+    desk = await begun(site)
+    site.more = f'data-jwt="{token(name="Ann Example")}"'
+    watched = await opened(chromium, site)
+    page = watched.page
+    await page.get_by_role("button", name="Acme help").click()
+    await say(page, "I am Ann")
+    await until(page, 3)
+    assert await desk.column("SELECT name FROM users") == ["Ann Example"]
+    await page.evaluate("TrunklineChat.signOut()")
+    await page.wait_for_function(
+        "() => document.querySelector('#trunkline-chat').shadowRoot.querySelectorAll('.line').length === 1"
+    )
+    assert watched.complaints == []
+
+
+async def test_foreign_site_gets_no_chat(chromium, site):
+    desk = await begun(site)
+    watched = await opened(chromium, site)
+    await watched.page.goto(site.url.replace("127.0.0.1", "localhost"))
+    await watched.page.get_by_role("button", name="Acme help").click()
+    await watched.page.get_by_text("The chat is not available on this page.").wait_for()
+    assert await desk.number("SELECT count(*) FROM envelopes") == 0
+
+
+async def test_page_of_our_own_holds_the_chat(chromium, site):
+    await begun(site)
+    context = await chromium.new_context(reduced_motion="reduce")
+    watched = Watched(await context.new_page())
+    await watched.page.goto(f"{site.hub}/p/help/talk")
+    await watched.page.get_by_label("Write a message").wait_for()
+    await shot(watched.page, "talk")
+    assert await serious(watched.page) == []
+    assert watched.complaints == []
+
+
+async def test_the_checks_find_what_they_look_for(chromium, site):
+    """The positive control: a button without a name, a script that the policy forbids."""
+    await begun(site)
+    watched = await opened(chromium, site)
+    await watched.page.evaluate(
+        "document.querySelector('#trunkline-chat').shadowRoot.querySelector('.launcher').removeAttribute('aria-label')"
+    )
+    assert any(found.startswith("button-name") for found in await serious(watched.page))
+    await watched.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=1>')")
+    await watched.page.wait_for_timeout(150)
+    assert any("Content Security Policy" in said for said in watched.complaints)
