@@ -1,6 +1,6 @@
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.channels.portal import PortalConnector
@@ -221,6 +221,7 @@ async def test_person_is_sent_to_the_page_of_the_receipt(portal):
     assert reply == Reply(status=303, headers=(("Location", "/portal/receipt/R7%2F..%2Fx"),))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # both measure how busy the machine is
 @given(st.binary(), st.text(st.characters(codec="latin-1")))
 def test_any_bytes_are_refused_or_read(raw, boundary):
     portal = TestPortal().make()
