@@ -1,0 +1,154 @@
+"""Each check against a stand-in has a positive control: a connector with exactly one mistake that it must catch."""
+
+# ruff: noqa: ARG005  # the contract's arguments
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from connectors.channels.telegram import TelegramConnector
+from hub.cli.scaffold import new
+from plugins import Call, Done, Edited, Message, Refuse, Retry, Skipped, Step, TrunklineError
+from plugins.testing.vendor import VendorConformance
+from tests.connectors.test_telegram import TestTelegram as Telegram
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What `trunkline plugins new` writes: the sound connector."""
+    folder = tmp_path_factory.mktemp("kit")
+    new("sound_chat", folder=folder)
+    return load(folder / "sound_chat" / "__init__.py"), load(folder / "sound_chat" / "tests" / "stand_in.py")
+
+
+def load(file: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(f"kit_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def kit(written: Any, **members: Any) -> VendorConformance:
+    connector, stand_in = written
+    cls = type("Flawed", (connector.SoundChat,), {name: make(connector.SoundChat) for name, make in members.items()})
+    values = {"cls": cls, "table": {"secret": "env:SECRET", "token": "env:TOKEN"}, "signature_header": "x-signature"}
+    made = type("Kit", (VendorConformance,), values)()
+    made.far = lambda: stand_in.SoundChatStandIn(made.secret("SECRET"), made.secret("TOKEN"))
+    return made
+
+
+def other_items(change: Any) -> Any:
+    return lambda sound: lambda self, envelope: [change(item, envelope) for item in sound.parse(self, envelope)]
+
+
+def _replaced(kind: type, **changes: Any) -> Any:
+    def change(item: Any, envelope: Any) -> Any:
+        if not isinstance(item, kind):
+            return item
+        return msgspec.structs.replace(item, **{name: value(item, envelope) for name, value in changes.items()})
+
+    return other_items(change)
+
+
+def one_part(sound: Any) -> Any:
+    return lambda self, work: [Step(kind="post", body=msgspec.json.encode({"room": work.to.value, "text": work.text}))]
+
+
+def without_key_life(sound: Any) -> Any:
+    return lambda self, work: [msgspec.structs.replace(step, key_life=0.0) for step in sound.plan(self, work)]
+
+
+def turning(error: Any) -> Any:
+    def make(sound: Any) -> Any:
+        async def perform(self: Any, step: Any, attempt: Any) -> Done:
+            try:
+                return await sound.perform(self, step, attempt)
+            except TrunklineError as found:
+                raise error(found) from found
+
+        return perform
+
+    return make
+
+
+def unnamed(error: TrunklineError) -> TrunklineError:
+    return error if isinstance(error, Retry) else Retry()
+
+
+def believing(sound: Any) -> Any:
+    async def perform(self: Any, step: Any, attempt: Any) -> Done:
+        try:
+            return await sound.perform(self, step, attempt)
+        except TrunklineError:
+            return Done(ref="hopefully")
+
+    return perform
+
+
+def sending_twice(sound: Any) -> Any:
+    async def perform(self: Any, step: Any, attempt: Any) -> Done:
+        await attempt.call(Call(method="POST", url=f"{self._settings.api_url}/typing"), expect=(404,))
+        return await sound.perform(self, step, attempt)
+
+    return perform
+
+
+@pytest.mark.parametrize(
+    ("check", "members"),
+    [
+        ("test_event_of_the_stand_in_becomes_a_message", {"parse": other_items(lambda item, _: Skipped(reason="no"))}),
+        ("test_event_of_the_stand_in_becomes_a_message", {"parse": _replaced(Message, private=lambda *_: False)}),
+        ("test_edit_names_its_original", {"parse": _replaced(Edited, of=lambda item, _: item.of + "x")}),
+        ("test_late_event_is_the_same_event", {"parse": _replaced(Message, at=lambda _, envelope: envelope.at)}),
+        ("test_events_keep_their_keys_in_any_order_and_number", {"parse": _replaced(Message, key=lambda *_: "same")}),
+        ("test_long_text_arrives_whole_and_in_order", {"plan": one_part}),
+        ("test_longest_text_is_one_part_by_the_platforms_counting", {"plan": one_part}),
+        ("test_too_many_requests_wait_as_the_platform_says", {"perform": turning(lambda _: Retry("later"))}),
+        ("test_lost_answer_is_settled_as_the_step_declares", {"perform": believing}),
+        ("test_every_refusal_has_its_name", {"perform": turning(unnamed)}),
+        ("test_step_has_one_effect_at_most", {"perform": sending_twice}),
+    ],
+)  # fmt: skip
+async def test_kit_catches(written: Any, check: str, members: Any):
+    with pytest.raises((AssertionError, Refuse)):
+        await getattr(kit(written, **members), check)()
+    await getattr(kit(written), check)()
+
+
+@pytest.mark.parametrize("kind", ["lost", "half_open", "status"])
+async def test_kit_catches_an_unknown_outcome_that_is_called_certain(written: Any, kind: str):
+    flawed = kit(written, plan=without_key_life, perform=turning(lambda _: Retry("surely not")))
+    with pytest.raises(AssertionError):
+        await flawed.test_unknown_outcome_is_never_called_certain(kind)
+    await kit(written, plan=without_key_life).test_unknown_outcome_is_never_called_certain(kind)
+
+
+class Forgetful(TelegramConnector):
+    """Goes on when the hub died, as if all were on disk."""
+
+    async def run(self, hub: Any) -> None:
+        class Calm:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(hub, name)
+
+            async def receive(self, *envelopes: Any, **more: Any) -> None:
+                try:
+                    await hub.receive(*envelopes, **more)
+                except Exception:  # noqa: BLE001  # that is its mistake
+                    hub.cursors[""] = more["cursor"]
+
+        await super().run(Calm())
+
+
+async def test_kit_catches_a_runner_that_loses_what_a_crash_interrupted():
+    check = "test_runner_whose_hub_crashed_before_the_commit_loses_and_doubles_nothing"
+    flawed = type("Kit", (Telegram,), {"cls": Forgetful})()
+    with pytest.raises((AssertionError, TimeoutError)):
+        await getattr(flawed, check)()
+    await getattr(Telegram(), check)()
