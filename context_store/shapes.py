@@ -179,6 +179,22 @@ class JoinView(Struct, frozen=True, kw_only=True):
     revoked_at: int | None
 
 
+class ClockView(Struct, frozen=True, kw_only=True):
+    """A promise of time; times are UTC milliseconds."""
+
+    promise: str
+    """first_response or resolution."""
+    begun_at: int
+    promised: int
+    """Milliseconds of business time."""
+    due_at: int | None
+    warned_at: int | None
+    breached_at: int | None
+    ended_at: int | None
+    paused: bool
+    """It waits for the user."""
+
+
 class QueryView(Struct, frozen=True, kw_only=True):
     """One matter, whole: every conversation that is joined to it."""
 
@@ -191,6 +207,7 @@ class QueryView(Struct, frozen=True, kw_only=True):
     tickets: tuple[TicketView, ...]
     outbox: tuple[OutboxView, ...]
     events: tuple[EventView, ...]
+    clocks: tuple[ClockView, ...] = ()
 
 
 class Journey(Struct, frozen=True, kw_only=True):

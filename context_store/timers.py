@@ -1,6 +1,6 @@
 """Time-outs of the business kind (SLA, reminders, silence): rows, so that they survive restarts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 from sqlalchemy import Connection, select, text, update
@@ -25,11 +25,14 @@ def add_timers(conn: Connection, new: Sequence[Timer]) -> None:
     bulk.insert(conn, timers, columns, [(t.id, t.kind, t.subject_id, t.due_at, "waiting", t.body) for t in new])
 
 
-def due_timers(conn: Connection, now: int, limit: int = 100) -> tuple[Timer, ...]:
-    """The oldest first, for `Store.write`: until it ends, other nodes skip those that this one took."""
+def due_timers(conn: Connection, now: int, kinds: Sequence[str], limit: int = 100) -> tuple[Timer, ...]:
+    """The oldest first, for `Store.write`: until it ends, other nodes skip those that this one took.
+
+    `kinds`: those that the caller acts on; others are not touched.
+    """
     statement = (
         select(timers.c.id, timers.c.kind, timers.c.subject_id, timers.c.due_at, timers.c.body)
-        .where(text("state = 'waiting'"), timers.c.due_at <= now)
+        .where(text("state = 'waiting'"), timers.c.due_at <= now, timers.c.kind.in_(kinds))
         .order_by(timers.c.due_at, timers.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -43,13 +46,18 @@ def settle_timers(conn: Connection, ids: Sequence[int]) -> int:
     return conn.execute(update(timers).where(*waiting).values(state="done")).rowcount
 
 
-def cancel_timers(conn: Connection, subject_id: int, kind: str) -> int:
+def cancel_timers(conn: Connection, subjects: Collection[int], kinds: Collection[str]) -> int:
     """What they waited for has come; returns how many were still waiting."""
-    waiting = (timers.c.subject_id == subject_id, timers.c.kind == kind, timers.c.state == "waiting")
+    waiting = (timers.c.subject_id.in_(subjects), timers.c.kind.in_(kinds), timers.c.state == "waiting")
     return conn.execute(update(timers).where(*waiting).values(state="cancelled")).rowcount
 
 
-def next_due(conn: Connection) -> int | None:
-    """When the next timer fires."""
-    due = select(timers.c.due_at).where(text("state = 'waiting'")).order_by(timers.c.due_at).limit(1)
+def next_due(conn: Connection, kinds: Sequence[str]) -> int | None:
+    """When the next timer of these kinds fires."""
+    due = (
+        select(timers.c.due_at)
+        .where(text("state = 'waiting'"), timers.c.kind.in_(kinds))
+        .order_by(timers.c.due_at)
+        .limit(1)
+    )
     return conn.scalar(due)

@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 
 from context_store import tables as t
+from context_store.clocks import clock_views
 from context_store.shapes import (
     AttachmentView,
     DecisionView,
@@ -246,6 +247,7 @@ def show_query(
         tickets=tuple(fill(TicketView, ticket) for ticket in tickets),
         outbox=tuple(map(outbox_view, outbox)),
         events=_events(conn, members, 100),
+        clocks=clock_views(conn, root),
     )
 
 

@@ -37,6 +37,7 @@ from hub.port import Port
 from hub.recognise import Directory
 from hub.rules import Rules
 from hub.sealer import Sealer
+from hub.sla import Promises
 from hub.supervisor import Supervisor
 from hub.telemetry import Telemetry
 from hub.watchdog import Watchdog
@@ -76,6 +77,7 @@ class Hub:
     outbox: Outbox
     sealer: Sealer
     indexer: Indexer
+    promises: Promises
     housekeeping: Housekeeping
     supervisor: Supervisor
     watchdog: Watchdog
@@ -165,6 +167,7 @@ class Hub:
         heads = self.config.data / "audit-heads.jsonl"
         self.sealer = Sealer(self.store, self.fabric, self.plugins, heads, self.clock)
         self.indexer = Indexer(self.store, self.fabric, self.clock)
+        self.promises = Promises(self.store, self.fabric, lambda: self.rules.current, self.clock)
         fallback = Fallback(self.store, self.fabric, self.instances, self.directory, self.keys, self.config)
         self.housekeeping = Housekeeping(self.store, self.blobs, fallback, self.clock)
         self.supervisor = Supervisor(self.store, self.instances, self.ports, self.clock)
@@ -178,6 +181,7 @@ class Hub:
         parts = {
             "outbox": self.outbox.run, "pipeline": self.pipeline.run, "isolated": self.isolated.run,
             "sealer": self.sealer.run, "indexer": self.indexer.run, "rules": self.rules.run,
+            "sla": self.promises.run,
         }  # fmt: skip
         for name, run in parts.items():
             self._tasks.append(asyncio.create_task(self._keep(name, run), name=name))
@@ -229,6 +233,7 @@ class Hub:
         await self.intake.stop()
         self.pipeline.stopping = self.isolated.stopping = self.outbox.stopping = True
         self.sealer.stopping = self.indexer.stopping = self.rules.stopping = True
+        self.promises.stopping = True
         for topic in (intake_topic(isolated=False), intake_topic(isolated=True), "outbox", "events", SEALED):
             self.fabric.wake(topic)
         if self._tasks:

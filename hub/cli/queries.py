@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from context_store import views
 from context_store.references import canonical_reference
-from context_store.shapes import QueryFilter, QueryView
+from context_store.shapes import ClockView, QueryFilter, QueryView
 from hub.cli import lists
 from hub.cli.access import perform, reading
 from hub.cli.common import DEFAULT, WELL, Absent, CommandError, Common, Limit, Usage
@@ -184,7 +184,16 @@ def _head(found: QueryView) -> None:
         ("came by", f"{row.channel}, {row.instance}"), ("opened", when(row.opened_at)),
         ("touched", when(row.updated_at)),
     )  # fmt: skip
-    table(("", ""), [pair for pair in rows if pair[1]])
+    clocks = [(one.promise.replace("_", " "), _clock(one)) for one in found.clocks]
+    table(("", ""), [pair for pair in (*rows, *clocks) if pair[1]])
+
+
+def _clock(one: ClockView) -> str:
+    if one.ended_at is not None:
+        return f"{'late' if one.breached_at else 'in time'}, {when(one.ended_at)}"
+    if one.due_at is None:
+        return "paused: waits for the user" if one.paused else ""
+    return f"{'missed' if one.breached_at else 'due'} {when(one.due_at)}"
 
 
 def _recipient(who: object) -> str:

@@ -160,13 +160,14 @@ def test_key_file_with_nonsense_is_refused(tmp_path: Path):
 async def test_timers_fire_once_in_order(store: Store):
     made = [Timer(n, "sla", 7, due) for n, due in ((1, 30), (2, 10), (3, 20), (4, 99))]
     await store.write(add_timers, made)
-    assert await store.read(next_due) == 10
-    due = await store.write(due_timers, 30)
+    assert await store.read(next_due, ["sla"]) == 10
+    due = await store.write(due_timers, 30, ["sla"])
     assert [timer.id for timer in due] == [2, 3, 1]
     assert await store.write(settle_timers, [2, 3, 1]) == 3
     assert await store.write(settle_timers, [2, 3, 1]) == 0
-    assert await store.write(cancel_timers, 7, "sla") == 1
-    assert await store.read(next_due) is None
+    assert await store.write(cancel_timers, [7], ["sla"]) == 1
+    assert await store.read(next_due, ["sla"]) is None
+    assert await store.write(due_timers, 99, ["other"]) == ()
 
 
 async def test_alarm_counts_up_until_it_is_cleared_and_then_begins_anew(store: Store):
