@@ -94,7 +94,7 @@ class Batch:
     def insert(self, table: str, **values: Any) -> None:
         """One new row; what is left out takes the table's default."""
         defaults = _defaults.get(table, {})
-        self.rows[table].append([values.get(name, defaults.get(name)) for name in _columns[table]])
+        self.rows[table].append([*map({**defaults, **values}.get, _columns[table])])
         if table == "queries":
             self.fresh_queries[values["id"]] = self.rows[table][-1]
 

@@ -22,12 +22,12 @@ def hash_key(*parts: str | bytes) -> bytes:
     Any str is taken, lone surrogates too: the hash is of the id as it came, not of its canonical form, so that two
     ids which differ in an unstorable character stay two.
     """
-    digest = hashlib.sha256()
+    measured = bytearray()
     for part in parts:
         raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        digest.update(len(raw).to_bytes(8, "big"))
-        digest.update(raw)
-    return digest.digest()
+        measured += len(raw).to_bytes(8, "big")
+        measured += raw
+    return hashlib.sha256(measured).digest()
 
 
 def lane_of(*parts: str | bytes) -> int:

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
 
 import msgspec
 import structlog
@@ -21,7 +20,7 @@ from structlog.contextvars import bind_contextvars, unbind_contextvars
 from context_store import CommitUnknown, Store, StoreAway, StoreBroken
 from context_store.blobs import BlobStore
 from context_store.crashpoints import crashpoint, protected
-from context_store.journal import INLINE, NewCursor, NewEnvelope, journal
+from context_store.journal import INLINE, Journaled, NewCursor, NewEnvelope, journal
 from context_store.references import receipt_of
 from context_store.text import canonical, hash_key, lane_of
 from context_store.times import to_millis
@@ -58,7 +57,7 @@ class _Waiting:
     envelopes: list[NewEnvelope]
     cursors: list[NewCursor]
     size: int
-    done: "asyncio.Future[list[Any]]"
+    done: "asyncio.Future[list[Journaled]]"
 
 
 def intake_topic(*, isolated: bool) -> str:
@@ -111,12 +110,11 @@ class Intake:
             return UNAUTHENTIC
         deadline = asyncio.get_running_loop().time() + DEADLINE
         try:
-            async with asyncio.timeout_at(deadline):
-                envelope = await _verified(instance, request)
-                if isinstance(envelope, Reply):
-                    return envelope
-                crashpoint("rx.verified")
-                (received,) = await self.receive(instance.id, [envelope], wait=False)
+            envelope = await _verified(instance, request, deadline)
+            if isinstance(envelope, Reply):
+                return envelope
+            crashpoint("rx.verified")
+            (kept,) = await self._keep(instance.id, [envelope], deadline=deadline)
         except NotAuthentic as error:
             if isinstance(error, WrongTime):
                 self._telemetry.skewed(instance.id)
@@ -133,12 +131,13 @@ class Intake:
             return _later(503, 30)
         instance.answered(message=True)
         crashpoint("in.before_ack")
-        return await self._respond(instance, envelope, received, deadline)
-
-    async def _respond(self, instance: Instance, envelope: Envelope, received: Received, deadline: float) -> Reply:
         accepted: Reply = instance.connector.accepted
         if not instance.has("answering"):
             return accepted
+        return await self._respond(instance, envelope, _received(*kept), deadline)
+
+    async def _respond(self, instance: Instance, envelope: Envelope, received: Received, deadline: float) -> Reply:
+        accepted: Reply = instance.connector.accepted
         try:
             async with asyncio.timeout_at(deadline):
                 bind_contextvars(envelope=received.id, instance=instance.id)  # what a connector logs names it
@@ -158,12 +157,20 @@ class Intake:
         wait: bool = True,
     ) -> list[Received]:  # fmt: skip
         """Return when all are on disk, the cursor with them. Full: waits, or raises Busy if not `wait`."""
-        while busy := self._busy():
-            if not wait or self.closing:
-                raise Busy(busy, after=5)
+        while wait and not self.closing and self._busy():
             await self._clock.sleep(0.5)
+        return [_received(*kept) for kept in await self._keep(instance, envelopes, cursor=cursor, name=name)]
+
+    async def _keep(
+        self, instance: str, envelopes: Sequence[Envelope], *, cursor: bytes | None = None, name: str = "",
+        deadline: float | None = None,
+    ) -> list[tuple[Journaled, NewEnvelope]]:  # fmt: skip
+        """As `receive`, up to `deadline` of the loop's time; the receipt numbers are left for those who show them."""
+        if busy := self._busy():
+            raise Busy(busy, after=5)
         if any(len(envelope.raw) > INLINE for envelope in envelopes):  # large bytes are files before their rows are
-            new = await asyncio.to_thread(lambda: [self._stowed(self._new(instance, one)) for one in envelopes])
+            async with asyncio.timeout_at(deadline):
+                new = await asyncio.to_thread(lambda: [self._stowed(self._new(instance, one)) for one in envelopes])
         else:
             new = [self._new(instance, envelope) for envelope in envelopes]
         cursors = [] if cursor is None else [NewCursor(instance, name, cursor)]
@@ -176,20 +183,12 @@ class Intake:
         self._count += len(new)
         self._arrived.set()
         if not protected("ack"):
-            return [
-                Received(id=envelope.id, fresh=True, receipt=receipt_of(envelope.id, envelope.key_hash))
-                for envelope in new
-            ]
-        rows = await asyncio.shield(waiting.done)
-        return [
-            Received(id=row.id, fresh=row.fresh, receipt=receipt_of(row.id, envelope.key_hash))
-            for row, envelope in zip(rows, new, strict=True)
-        ]
+            return [(Journaled(envelope.id, fresh=True), envelope) for envelope in new]
+        return list(zip(await _by(deadline, waiting.done), new, strict=True))
 
     def _new(self, instance: str, envelope: Envelope) -> NewEnvelope:
         known = self._instances.get(instance)
-        new = _new(instance, envelope, self._store.ids.next())
-        return new._replace(isolated=known is not None and known.isolated)
+        return _new(instance, envelope, self._store.ids.next(), isolated=known is not None and known.isolated)
 
     def _stowed(self, envelope: NewEnvelope) -> NewEnvelope:
         if envelope.size <= INLINE or envelope.raw is None:
@@ -282,7 +281,11 @@ def _bounded(key: str) -> str:
     return key if len(key) <= 1024 and canonical(key) == key else hash_key(key).hex()
 
 
-def _new(instance: str, envelope: Envelope, number: int) -> NewEnvelope:
+def _received(row: Journaled, envelope: NewEnvelope) -> Received:
+    return Received(id=row.id, fresh=row.fresh, receipt=receipt_of(row.id, envelope.key_hash))
+
+
+def _new(instance: str, envelope: Envelope, number: int, *, isolated: bool) -> NewEnvelope:
     """The journal's row: ids hashed, text canonical, so that both stores accept the same."""
     facts = {canonical(name): canonical(value) for name, value in envelope.facts.items()}
     return NewEnvelope(
@@ -298,23 +301,44 @@ def _new(instance: str, envelope: Envelope, number: int) -> NewEnvelope:
         raw_sha=None,
         size=len(envelope.raw),
         received_at=to_millis(envelope.at),
+        isolated=isolated,
     )
 
 
-async def _verified(instance: Instance, request: Request) -> Envelope | Reply:
+async def _by(deadline: float | None, journaled: "asyncio.Future[list[Journaled]]") -> list[Journaled]:
+    """The answer, or TimeoutError. Who gives up takes nothing back: the row is journaled with its batch.
+
+    A timer alone, because each webhook has one: `asyncio.timeout` costs as much as two hashes.
+    """
+    if deadline is None:
+        return await journaled
+    timer = asyncio.get_running_loop().call_at(deadline, _give_up, journaled)
     try:
-        return await _verify(instance, request)
+        return await journaled
+    finally:
+        timer.cancel()
+
+
+def _give_up(journaled: "asyncio.Future[list[Journaled]]") -> None:
+    if not journaled.done():
+        journaled.set_exception(TimeoutError())
+
+
+async def _verified(instance: Instance, request: Request, deadline: float) -> Envelope | Reply:
+    """A large body is hashed off the loop: 25 MB take 70 ms."""
+    verify: Callable[[Request], Envelope | Reply] = instance.connector.verify
+    small = len(request.body) <= INLINE
+    try:
+        if small:
+            return verify(request)
+        async with asyncio.timeout_at(deadline):
+            return await asyncio.to_thread(verify, request)
     except StaleKeys:
         if not instance.has("keyed"):
             raise
+    async with asyncio.timeout_at(deadline):
         await instance.connector.renew_keys(instance.egress)
-        return await _verify(instance, request)
-
-
-async def _verify(instance: Instance, request: Request) -> Envelope | Reply:
-    """A large body is hashed off the loop: 25 MB take 70 ms."""
-    verify: Callable[[Request], Envelope | Reply] = instance.connector.verify
-    return verify(request) if len(request.body) <= INLINE else await asyncio.to_thread(verify, request)
+        return verify(request) if small else await asyncio.to_thread(verify, request)
 
 
 def _later(status: int, after: float) -> Reply:

@@ -111,4 +111,4 @@ def token_verify(given: str, secrets: Sequence[Secret]) -> None:
 
 def _standard(key: bytes, webhook_id: str, stamp: str, body: bytes) -> str:
     content = f"{webhook_id}.{stamp}.".encode() + body
-    return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+    return "v1," + base64.b64encode(hmac.digest(key, content, "sha256")).decode()

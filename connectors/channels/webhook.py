@@ -152,6 +152,10 @@ class _Place(Struct, frozen=True, kw_only=True):
     sender: _Sender
 
 
+_place = msgspec.json.Decoder(_Place | list[_Place])
+_incoming = msgspec.json.Decoder(_Incoming)
+
+
 class WebhookConnector:
     """Signed JSON messages in, signed JSON answers out."""
 
@@ -201,7 +205,7 @@ class WebhookConnector:
 
     def _message(self, raw: bytes | msgspec.Raw, envelope: Envelope, key: str) -> Item:
         try:
-            said = msgspec.json.decode(raw, type=_Incoming)
+            said = _incoming.decode(raw)
         except _UNREADABLE as error:
             return _parked(error)
         return Message(
@@ -276,7 +280,7 @@ def _plausible(said: datetime | None, received: datetime) -> datetime:
 def _lane(raw: bytes) -> str:
     """The thread or sender of all messages in the body; "" (the whole instance) if they differ or can't be read."""
     try:
-        said = msgspec.json.decode(raw, type=_Place | list[_Place])
+        said = _place.decode(raw)
     except _UNREADABLE:
         return ""
     places = [said] if isinstance(said, _Place) else said

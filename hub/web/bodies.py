@@ -31,35 +31,40 @@ class Bodies:
         self.seconds = READ_SECONDS
         self._held: Counter[str] = Counter()
         self._count: Counter[str] = Counter()
+        self._all_held = self._all = 0
 
     @property
     def held(self) -> tuple[int, int]:
         """(bytes, bodies) that are being read."""
-        return self._held.total(), self._count.total()
+        return self._all_held, self._all
 
     def enter(self, peer: str) -> None:
         """One more body. Raises HTTPTooManyRequests or HTTPServiceUnavailable."""
         if self._count[peer] >= (self._most + 1) // 2:
             raise _too_many()
-        if self._count.total() >= self._most:
+        if self._all >= self._most:
             raise _later()
         self._count[peer] += 1
+        self._all += 1
 
     def grow(self, peer: str, more: int, size: int) -> None:
         """`more` bytes of a body that is `size` so far; raises as `enter`.
 
         The only body there is always fits: one that is larger than the whole room would be told "later" for ever.
         """
-        total, mine = self._held.total(), self._held[peer]
+        mine = self._held[peer]
         room = self._bytes if size <= SMALL else self._bytes * 3 // 4
         if mine + more > self._bytes // 2 and self._count[peer] > 1:
             raise _too_many()
-        if total + more > room and self._count.total() > 1:
+        if self._all_held + more > room and self._all > 1:
             raise _later()
         self._held[peer] += more
+        self._all_held += more
 
     def leave(self, peer: str, size: int) -> None:
         """It is answered: its `size` bytes are free again."""
+        self._all_held -= size
+        self._all -= 1
         for counter, n in ((self._held, size), (self._count, 1)):
             counter[peer] -= n
             if not counter[peer]:
@@ -86,6 +91,9 @@ async def body(request: web.Request, limit: int) -> AsyncIterator[bytes]:
         if limit and announced:
             bodies.grow(peer, announced, announced)
             counted = announced
+        if counted and request.content.is_eof():  # it came with its head, as most webhooks do
+            yield request.content.read_nowait()
+            return
         read = bytearray()
         try:
             async with asyncio.timeout(bodies.seconds):

@@ -13,8 +13,11 @@ from hub.web.site import HUB
 
 def peer_of(request: web.Request) -> str:
     """The address next to our own proxies; without named proxies whoever holds the connection."""
+    proxies = request.app[HUB].config.proxies
+    if not proxies:
+        return request.remote or ""
     forwarded = [part.strip() for line in request.headers.getall("X-Forwarded-For", ()) for part in line.split(",")]
-    return nearest(request.remote or "", forwarded, request.app[HUB].config.proxies)
+    return nearest(request.remote or "", forwarded, proxies)
 
 
 def nearest(remote: str, forwarded: Sequence[str], proxies: Sequence[str]) -> str:
