@@ -17,6 +17,7 @@ from context_store.shapes import MessageView
 from context_store.times import from_millis
 from hub.web.fit import FILES
 from hub.web.ports import Hub, Operations
+from plugins import CAUSES
 
 HUB = web.AppKey("hub", Hub)
 OPERATIONS = web.AppKey("operations", Operations)
@@ -175,6 +176,11 @@ def words(name: str) -> str:
     return name.replace("_", " ").replace(".", " ")
 
 
+def advice(cause: str) -> str:
+    """What an agent can do about a refusal; "" where its code is the connector's own."""
+    return CAUSES.get(cause.partition(":")[0], "")
+
+
 def _environment() -> jinja2.Environment:
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
@@ -195,6 +201,7 @@ def _environment() -> jinja2.Environment:
         "tail": tail,
         "said": said,
         "told": told,
+        "advice": advice,
     }
     made.globals |= {"assets": {name: f"/static/{name}?v={each.tag}" for name, each in ASSETS.items()}}
     made.globals |= {"ASSURANCE": ASSURANCE, "FILES": FILES}

@@ -4,7 +4,7 @@ import html
 import re
 
 from hub.web.queries import FOUND
-from plugins import Identity
+from plugins import CAUSES, Identity
 
 NO_REDIRECT = {"allow_redirects": False}
 
@@ -61,6 +61,11 @@ async def test_a_query_shows_messages_quotes_folded_assurance_and_recipient(clie
     assert "Gateway 2 was updated" in text
     assert "Note by Amir" in text
     assert "recipient_unknown" in text
+
+
+async def test_a_refused_delivery_says_what_can_be_done(client, desk):
+    text = await page(client, f"/console/queries/{desk.ids['vpn']['reference']}")
+    assert CAUSES["recipient_unknown"] in html.unescape(text)
 
 
 async def test_a_viewer_sees_no_form_that_changes_something(client, desk):
