@@ -370,6 +370,16 @@ async def test_secret_is_in_no_text_of_an_error_and_in_no_log(script, capfd, cap
         assert secret not in shown
 
 
+async def test_address_that_is_a_secret_reaches_the_far_side_and_is_shown_nowhere():
+    echo = answer(404, f"no such path: /bot{CANARY}/send".encode())
+    async with FarSide(echo) as far, client(LOCAL) as egress:
+        url = Secret(CANARY).wrap(f"http://127.0.0.1:{far.port}/bot{{}}/send")
+        with pytest.raises(Refuse) as raised:
+            await egress.request(Call(method="POST", url=url))
+        assert f"POST /bot{CANARY}/send".encode() in far.requests[0]
+    assert CANARY not in "".join(traceback.format_exception(raised.value)) + repr(url)
+
+
 async def test_words_of_the_far_side_reach_the_administrator_printable_and_short():
     body = b"no such\x1b[31m\r\nagent \xff" + b"y" * 9000
     async with FarSide(answer(422, body)) as far, client(LOCAL) as egress:
