@@ -129,7 +129,7 @@ class Hub:
         for port in self.ports.values():
             port.intake = self.intake
         connectors = {i.id: i.connector for i in self.instances.values() if hasattr(i.connector, "parse")}
-        self.parsers = Parsers(connectors, _recipe(config), config.parse)
+        self.parsers = Parsers(connectors, _recipe(config), config.parse, config.triage.languages)
         self.rules = Rules(store, config, self.clock, self.fabric)
         await self.rules.start()
         self.directory = await self._directory()

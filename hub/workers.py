@@ -26,6 +26,7 @@ from context_store.text import canonical
 from context_store.times import from_millis
 from hub.bounds import bounded
 from hub.config import ParseLimits
+from hub.languages import tell_apart
 from plugins import Envelope, Item, Skipped
 from plugins.instances import load_instances
 from plugins.manager import discover
@@ -122,8 +123,11 @@ def parse_there(instance: str, envelope: Envelope) -> bytes:
 class Parsers:
     """Parses batches; `start` before, `stop` after."""
 
-    def __init__(self, connectors: Mapping[str, Any], recipe: Recipe, limits: ParseLimits) -> None:
-        """`connectors`: instance → connector object, as the hub built them."""
+    def __init__(
+        self, connectors: Mapping[str, Any], recipe: Recipe, limits: ParseLimits, languages: Sequence[str] = ()
+    ) -> None:
+        """`connectors`: instance → connector object, as the hub built them; `languages`: what to tell apart."""
+        self._languages = tuple(languages)
         self._connectors = connectors
         self._recipe = recipe
         self._limits = limits
@@ -159,7 +163,10 @@ class Parsers:
             here = group.create_task(self._in_thread(quick))
             there = [group.create_task(self._in_worker(e)) for e in slow]
         parsed = {p.envelope.id: p for p in [*here.result(), *(task.result() for task in there)]}
-        return [parsed[e.id] for e in envelopes]
+        done = [parsed[e.id] for e in envelopes]
+        if len(self._languages) < 2:  # there is nothing to tell apart
+            return done
+        return await tell_apart(done, self._languages, self._workers().schedule)
 
     def _apart(self, envelope: PendingEnvelope) -> bool:
         """In a process of its own: one call over megabytes holds the interpreter, whatever thread it runs in."""
