@@ -17,7 +17,7 @@ from context_store import Store
 from context_store.audit import NewEvent, add_events
 from context_store.fallbacks import KIND, Unbrought, left_address, still_on_the_way, waiting_lines
 from context_store.lookups import Wanted, gather
-from context_store.record import record
+from context_store.record import Stale, record
 from context_store.timers import Timer, add_timers, settle_timers
 from context_store.times import from_millis
 from hub.communicate.compose import Answer, Answered, compose
@@ -71,7 +71,8 @@ class Fallback:
 
     def _bring(self, conn: Connection) -> int:
         lines = waiting_lines(conn, self.store.now())
-        settle_timers(conn, [line.timer for line in lines])
+        if settle_timers(conn, [line.timer for line in lines]) != len(lines):
+            raise Stale("another node brings some of them")
         late = still_on_the_way(conn, [line.id for line in lines])
         threads = itertools.groupby((line for line in lines if line.id in late), key=lambda line: line.thread_id)
         return sum(self._letter(conn, list(of_thread)) for _, of_thread in threads)

@@ -56,7 +56,7 @@ _PREFLIGHT = Reply(
 
 
 class Webchat:
-    """Lines and files in over sockets and uploads, lines out over the conversation's feed."""
+    """A chat widget for web sites: lines and files in, answers out while the visitor is there, by mail afterwards."""
 
     contract: ClassVar[int] = 1
     kind: ClassVar[str] = "webchat"
