@@ -16,16 +16,17 @@ class Window:
     """What a widget does, without its looks: keeps lines until they are acknowledged, and comes back where it was."""
 
     def __init__(self, http: aiohttp.ClientSession, url: Callable[[], str], **who: Any) -> None:
-        """`who`: session, jwt or origin."""
+        """`who`: session, jwt or origin; `pause`: seconds after a lost connection, doubled at each further one."""
         self.http, self.url = http, url
         self.origin = who.pop("origin", SITE)
+        self.pause = who.pop("pause", 0.03)
         self.who = {"session": None, **who}
         self.pending: dict[str, dict[str, Any]] = {}
         self.acks: dict[str, str] = {}
         self.lines: list[dict[str, Any]] = []
         self.passing: list[dict[str, Any]] = []
         self.codes: list[int | None] = []
-        self.gaps = self.connections = 0
+        self.gaps = self.connections = self.failures = 0
         self.last = 0
         self.ready = asyncio.Event()
         self.socket: aiohttp.ClientWebSocketResponse | None = None
@@ -76,7 +77,8 @@ class Window:
             with suppress(aiohttp.ClientError, ConnectionError, asyncio.TimeoutError):
                 await self._connect()
             self.ready.clear()
-            await asyncio.sleep(random.uniform(0.01, 0.05))
+            await asyncio.sleep(min(30, self.pause * 2**self.failures) * random.uniform(0.5, 1))
+            self.failures += 1
 
     async def _connect(self) -> None:
         async with self.http.ws_connect(self.url(), headers={"Origin": self.origin}) as socket:
@@ -91,6 +93,7 @@ class Window:
         if frame["t"] == "ready":
             self.who["session"] = frame["session"] or self.who["session"]
             self.ready.set()
+            self.failures = 0
             for one in list(self.pending.values()):
                 await self.send(one)
         elif frame["t"] == "ack":

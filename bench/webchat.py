@@ -74,7 +74,8 @@ async def _measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any
     before = _pss(served.pid)
     https = [aiohttp.ClientSession(connector=_from(address)) for address in ADDRESSES]
     windows = [
-        Window(https[n % len(https)], lambda: f"http://127.0.0.1:{port}/ws/help") for n in range(arguments.sockets)
+        Window(https[n % len(https)], lambda: f"http://127.0.0.1:{port}/ws/help", pause=0.5)
+        for n in range(arguments.sockets)
     ]
     try:
         began = time.monotonic()

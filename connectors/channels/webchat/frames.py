@@ -4,7 +4,7 @@ A WebSocket carries one in a text frame. Where there is none, a POST to the same
 strings, and its answer holds the list of those that came back.
 
     client → hub
-    hello   v, session | jwt, after, poll     first, within 5 s; `after`: the last line it has; `poll`: it had its ready
+    hello   v, session | jwt, after, poll     first, within 10 s; `after`: its last line; `poll`: it had its ready
     msg     cid, text, form, token, page      a line; `cid` is the client's id of it, the same when sent again
     file    cid, name, type, size, form       asks for leave to send a file: POST /in/{instance}/upload with X-Ticket
     seen    state, seq, at                    delivered or read, up to this line of the desk
@@ -21,8 +21,8 @@ strings, and its answer holds the list of those that came back.
     typing                                    somebody at the desk writes
     pong
 
-Close codes: 4401 not who it says to be (forget the session) · 4403 this site may not · 1009 a frame over 64 KiB ·
-1012 the hub restarts · 1013 later.
+Close codes: 4401 not who it says to be (forget the session) · 4403 this site may not · 4408 no hello in time ·
+1009 a frame over 64 KiB · 1012 the hub restarts · 1013 later.
 """
 
 from typing import Annotated, Any, Literal

@@ -20,9 +20,9 @@ from connectors.channels.webchat.sessions import (
 from connectors.channels.webchat.settings import WebchatSettings
 from plugins import Busy, Envelope, HubPort, Line, NotAuthentic, Request, SocketLink
 
-PATIENCE = 5.0
-"""Seconds until the first frame."""
-NOT_AUTHENTIC, NOT_HERE, TOO_BIG, LATER, POLICY = 4401, 4403, 1009, 1013, 1008
+PATIENCE = 10.0
+"""Seconds until the first frame; a hub under load needs some of them itself."""
+NOT_AUTHENTIC, NOT_HERE, TOO_LATE, TOO_BIG, LATER = 4401, 4403, 4408, 1009, 1013
 BURST, PER_SECOND = 40, 4.0
 """Frames of one connection: beyond them it is read more slowly; nothing is thrown away."""
 
@@ -45,6 +45,9 @@ class Talk:
         self._link, self._hub, self._instance, self._settings = link, hub, instance, settings
         self._visitor: Visitor
         self._left, self._since = float(BURST), 0.0
+        self._shown = 0
+        """Number of the last line that this window has."""
+        self._marked: dict[str, int] = {}
 
     async def run(self) -> None:
         """Until either side ends it."""
@@ -56,6 +59,10 @@ class Talk:
         except NotAuthentic:
             await self._link.close(NOT_AUTHENTIC)
             return
+        except TimeoutError:  # who comes late may be who it says: its session is not called false
+            await self._link.close(TOO_LATE)
+            return
+        self._shown = hello.after
         if not hello.poll or self._visitor.session:
             await self._ready()
         async with asyncio.TaskGroup() as group:
@@ -64,12 +71,12 @@ class Talk:
             bringing.cancel()
 
     async def _hello(self) -> Hello:
-        """Raises NotAuthentic."""
+        """Raises NotAuthentic, TimeoutError."""
+        async with asyncio.timeout(PATIENCE):
+            said = await self._link.receive()
         try:
-            async with asyncio.timeout(PATIENCE):
-                said = await self._link.receive()
             hello = frames.read((said or "")[: frames.LARGEST])
-        except (TimeoutError, *frames.UNREADABLE):
+        except frames.UNREADABLE:
             raise NotAuthentic("no hello") from None
         if not isinstance(hello, Hello):
             raise NotAuthentic("no hello")
@@ -102,6 +109,7 @@ class Talk:
                         return
                     if isinstance(each, Line):
                         await self._link.send(_shown(each))
+                        self._shown = each.seq
                     elif each.what == "desk-typing":
                         await self._link.send(frame("typing"))
         except ConnectionError:  # the peer has gone: `_take` hears of it too
@@ -154,7 +162,10 @@ class Talk:
         await self._link.send(frame("ack", cid=cid, id=received.receipt))
 
     async def _mark(self, said: str, given: Seen) -> None:
-        await self._hub.receive(self._envelope(said, "seen", f"{given.state}/{given.seq}"))
+        """Each line once, and none that the window can't have: marks fill no disk."""
+        if self._marked.get(given.state, 0) < given.seq <= self._shown:
+            self._marked[given.state] = given.seq
+            await self._hub.receive(self._envelope(said, "seen", f"{given.state}/{given.seq}"))
         await self._link.send(frame("seen", state=given.state, seq=given.seq))
 
     async def _leave(self, given: File) -> None:

@@ -65,6 +65,18 @@ async def test_answer_of_an_agent_appears_and_its_marks_come_back(desk, window):
         assert [frame["t"] for frame in ann.passing] == ["seen", "seen"]
 
 
+async def test_marks_of_lines_that_were_not_brought_are_not_kept(desk, window):
+    async with window() as ann:
+        await ann.say("VPN down")
+        await ann.texts(2)
+        at = ann.lines[-1]["at"]
+        for seq in (2, 2, 3, 1_000_000):
+            await ann.send({"t": "seen", "state": "read", "seq": seq, "at": at})
+        await until(lambda: len(ann.passing) == 4)
+    await desk.settle()
+    assert await desk.number("SELECT count(*) FROM items WHERE kind = 'receipt'") == 1
+
+
 async def test_history_comes_back_in_order_without_gaps(desk, window):
     async with window() as ann:
         for n in range(5):
