@@ -2,8 +2,11 @@
 
 from datetime import timedelta
 
-from tests.hub.desk import mail
+import pytest
 
+from tests.hub.desk import fact, mail
+
+pytestmark = pytest.mark.parametrize("desk", ["sqlite", "postgresql"], indirect=True)
 LETTERS = "SELECT text FROM messages WHERE instance = 'mail' AND direction = 'out' ORDER BY id"
 
 
@@ -80,8 +83,6 @@ async def test_address_that_is_left_later_counts(desk, window):
 
 
 async def test_who_opted_out_of_mail_gets_none(desk, window):
-    from tests.hub.desk import fact
-
     await desk.say(mail(sender="ann@acme.test"), to="mail")
     await desk.say(fact("ann@acme.test", "opted_out"), to="mail")
     before = len(await desk.column(LETTERS))
