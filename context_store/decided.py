@@ -29,6 +29,9 @@ class Decided(Struct, frozen=True, kw_only=True):
     reference: str
     facts: str
     outcome: str
+    model: str = ""
+    """Which model's opinion stands beside it."""
+    opinion: str = ""
 
 
 class Correction(Struct, frozen=True, kw_only=True):
@@ -56,13 +59,14 @@ def newest(conn: Connection, after: int, most: int) -> int:
     return conn.scalar(wanted) or after
 
 
-def decided(conn: Connection, after: int, page: int = PAGE) -> Iterator[Decided]:
-    """Decisions by rules with an id above `after`, oldest first."""
-    wanted = (
-        select(_d.id, _d.query_id, t.queries.c.root_id, t.queries.c.reference, _d.facts, _d.outcome)
-        .join(t.queries, t.queries.c.id == _d.query_id)
-        .where(_d.author == "rules")
-    )
+def decided(conn: Connection, after: int, page: int = PAGE, *, beside: str = "") -> Iterator[Decided]:
+    """Decisions by rules with an id above `after`, oldest first; `beside`: those with an opinion of that source."""
+    columns = (_d.id, _d.query_id, t.queries.c.root_id, t.queries.c.reference, _d.facts, _d.outcome)
+    wanted = select(*columns).join(t.queries, t.queries.c.id == _d.query_id).where(_d.author == "rules")
+    if beside:
+        o = t.opinions.c
+        wanted = wanted.add_columns(o.model, o.body.label("opinion"))
+        wanted = wanted.join(t.opinions, (o.decision_id == _d.id) & (o.source == beside))
     for row in _paged(conn, wanted, _d.id, after, page):
         yield Decided(**row._mapping)
 

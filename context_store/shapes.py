@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from context_store.opinions import Opinion
 from plugins import Fold, Identity
 
 StructT = TypeVar("StructT", bound=Struct)
@@ -208,6 +209,8 @@ class QueryView(Struct, frozen=True, kw_only=True):
     outbox: tuple[OutboxView, ...]
     events: tuple[EventView, ...]
     clocks: tuple[ClockView, ...] = ()
+    opinions: tuple[Opinion, ...] = ()
+    """Beside its decisions."""
 
 
 class Journey(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, selec
 
 from context_store import tables as t
 from context_store.clocks import clock_views
+from context_store.opinions import opinions_of
 from context_store.shapes import (
     AttachmentView,
     DecisionView,
@@ -233,7 +234,7 @@ def show_query(
     wanted = _messages(letters).where(_m.query_id.in_(members), *([_m.id < before] if before else []))
     newest = conn.execute(wanted.order_by(_m.id.desc()).limit(limit + 1)).all()
     d, k = t.decisions.c, t.tickets.c
-    decisions = conn.execute(select(t.decisions).where(d.query_id.in_(members)).order_by(d.id.desc()).limit(20))
+    decisions = conn.execute(select(t.decisions).where(d.query_id.in_(members)).order_by(d.id.desc()).limit(20)).all()
     tickets = conn.execute(
         select(k.target, k.ticket, k.ext_id, k.state, k.updated_at).where(k.query_id.in_(members)).order_by(k.id)
     )
@@ -248,6 +249,7 @@ def show_query(
         outbox=tuple(map(outbox_view, outbox)),
         events=_events(conn, members, 100),
         clocks=clock_views(conn, root),
+        opinions=opinions_of(conn, [each.id for each in decisions]),
     )
 
 

@@ -31,6 +31,7 @@ from hub.instances import Instance
 from hub.intake import Intake, intake_topic
 from hub.keys import Keys
 from hub.needs import Needs
+from hub.offers import Learner
 from hub.outbox import Outbox
 from hub.pipeline import Pipeline
 from hub.port import Port
@@ -95,7 +96,8 @@ class Hub:
         self.port = 0
         """The web server's, once it listens."""
         self._tasks: list[asyncio.Task[None]] = []
-        self._house: asyncio.Task[None] | None = None
+        self._asides: list[asyncio.Task[None]] = []
+        """What nothing waits for: cancelled at the end."""
         self._runners: list[web.AppRunner] = []
 
     # ---- life ------------------------------------------------------------------------------------------
@@ -185,7 +187,11 @@ class Hub:
         }  # fmt: skip
         for name, run in parts.items():
             self._tasks.append(asyncio.create_task(self._keep(name, run), name=name))
-        self._house = asyncio.create_task(self._keep("housekeeping", self.housekeeping.run), name="housekeeping")
+        if self.config.triage.classifier:
+            learner = Learner(self.store, self.rules.suggest, self.clock)
+            self._asides.append(asyncio.create_task(self._keep("offers", learner.run), name="offers"))
+        house = self._keep("housekeeping", self.housekeeping.run)
+        self._asides.append(asyncio.create_task(house, name="housekeeping"))
         await self._listen()
         self.supervisor.start()
         self.watchdog.start()
@@ -243,7 +249,7 @@ class Hub:
 
     async def stop(self) -> None:
         """Let go of everything; what is on disk goes on at the next start."""
-        tasks = [*self._tasks, *([self._house] if self._house else [])]
+        tasks = [*self._tasks, *self._asides]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -9,6 +9,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from context_store.decided import Correction, Decided, corrections, decided
+from context_store.opinions import Offer
 from routing import Decision, Facts, Outcome
 from routing.actions import read_sets
 from routing.backtest import Past
@@ -28,7 +29,14 @@ class _Stored(Struct, frozen=True):
     engine: int
 
 
+class _Shadow(Struct, frozen=True):
+    rules: tuple[str, ...]
+    outcome: Outcome
+
+
 _facts = msgspec.json.Decoder(Facts)
+_shadow = msgspec.json.Decoder(_Shadow)
+_offers = msgspec.json.Decoder(dict[str, Offer])
 _stored = msgspec.json.Decoder(_Stored)
 
 
@@ -40,13 +48,33 @@ def past(conn: Connection, after: int) -> Iterator[Past]:
 
 def judged(conn: Connection, after: int) -> Iterator[Judged]:
     """The same with what agents made of it. A joined conversation stands for its matter's triage, not for its own."""
+    for _, one in _weighed(conn, after, ""):
+        yield one
+
+
+def shadowed(conn: Connection, after: int, model: str) -> Iterator[tuple[Past, Decision]]:
+    """What was decided, and what that shadow rule set would have decided, oldest first."""
+    for row in decided(conn, after, beside="shadow"):
+        if row.model == model:
+            said, was = _shadow.decode(row.opinion), _decision(row)
+            other = msgspec.structs.replace(was, rules=said.rules, outcome=said.outcome, set_by={}, rule_set=model)
+            yield Past(key=row.reference, decision=was), other
+
+
+def offered(conn: Connection, after: int) -> Iterator[tuple[Mapping[str, Offer], Judged]]:
+    """What the classifier suggested, and what became of it."""
+    for row, one in _weighed(conn, after, "classifier"):
+        yield _offers.decode(row.opinion), one
+
+
+def _weighed(conn: Connection, after: int, beside: str) -> Iterator[tuple[Decided, Judged]]:
     said = defaultdict[int, list[Correction]](list)
     for each in corrections(conn, after):
         said[each.query_id].append(each)
-    for row in decided(conn, after):
+    for row in decided(conn, after, beside=beside):
         own = [each for each in said.get(row.query_id, ()) if each.id > row.id]
         if own or row.root_id == row.query_id:
-            yield _judged(_decision(row), own)
+            yield row, _judged(_decision(row), own)
 
 
 def _decision(row: Decided) -> Decision:

@@ -18,6 +18,7 @@ from context_store.rulesets import Activation, activate, active, keep_rule_set, 
 from context_store.times import to_millis
 from hub.config import Config
 from hub.fabric import Fabric
+from hub.offers import Offers
 from hub.texts import Texts
 from hub.triage import Judging, asked_by
 from plugins import BadConfig, Clock, Problem
@@ -104,6 +105,7 @@ class Rules:
         self._texts = texts_of(config)
         self._stamps: dict[Path, Stamp | None] = {}
         self._differs = False
+        self._offers: Offers | None = None
         self._turn = asyncio.Lock()
         """What was read first is put in force first."""
         self.judging: Judging
@@ -246,7 +248,12 @@ class Rules:
 
     def _judge(self, rules: RuleSet, shadow: RuleSet | None) -> None:
         """One assignment: a batch sees the old or the new version, never a part of each."""
-        self.judging = Judging(rules, shadow, asked_by(rules, shadow), self._texts)
+        self.judging = Judging(rules, shadow, asked_by(rules, shadow), self._texts, self._offers)
+
+    def suggest(self, offers: Offers | None) -> None:
+        """What history suggests from now on."""
+        self._offers = offers
+        self._judge(self.judging.rules, self.judging.shadow)
 
     async def _read_shadow(self) -> RuleSet | None:
         path = self._config.shadow

@@ -15,6 +15,7 @@ from context_store.histories import History as Counted
 from context_store.lookups import Known, KnownQuery, KnownUser
 from context_store.text import canonical
 from hub.draft import Draft, address, as_json
+from hub.offers import Offers
 from hub.texts import Texts
 from plugins import Fold, Message
 from routing import Attachment, Decision, Eligibility, Facts, History, Person, RuleSet, Sender, decide, fold, validate
@@ -42,6 +43,8 @@ class Judging:
     asked: Asked = NOTHING
     """Which counts either of them needs."""
     texts: Texts | None = None
+    offers: Offers | None = None
+    """What the desk's history suggests."""
 
 
 class Held(Struct, frozen=True):
@@ -216,6 +219,8 @@ def triage(draft: Draft, judging: Judging, facts: Facts, query: KnownQuery, mess
         _hold(draft, query, held)
     if judging.shadow:
         _shadow(draft, number, decision, judging.shadow)
+    if judging.offers:
+        _offer(draft, number, decision, judging.offers)
     return Triaged(decision, held, validation)
 
 
@@ -251,6 +256,17 @@ def _shadow(draft: Draft, number: int, decision: Decision, shadow: RuleSet) -> N
         "opinions", decision_id=number, source="shadow", model=shadow.hash,
         body=as_json({"rules": other.rules, "outcome": other.outcome}), differs=other.outcome != decision.outcome,
     )  # fmt: skip
+
+
+def _offer(draft: Draft, number: int, decision: Decision, offers: Offers) -> None:
+    """What history suggests, with its confidence: for an agent to take, and for a report to weigh."""
+    found = offers.offer(decision.facts)
+    if found:
+        differs = any(one.label != getattr(decision.outcome, field) for field, one in found.items())
+        draft.batch.insert(
+            "opinions", decision_id=number, source="classifier", model=offers.model, body=as_json(found),
+            differs=differs,
+        )  # fmt: skip
 
 
 def stored(decision: Decision, validation: Eligibility | None = None) -> dict[str, object]:

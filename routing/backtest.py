@@ -87,20 +87,21 @@ def backtest(candidate: RuleSet, past: Iterable[Past], timer: Callable[[], float
         after = decide(candidate, each.decision.facts)
         unknown = doubtful.rules(each.decision.facts, after)
         report.seconds += timer() - begun
-        _count(report, each, after, unknown, samples)
+        count(report, each, after, unknown, samples)
         if report.messages % 1000 == 0:
             progress(report.messages)
     progress(report.messages)
     return report
 
 
-def _count(report: Report, past: Past, after: Decision, unknown: tuple[str, ...], most: int) -> None:
+def count(report: Report, past: Past, after: Decision, unknown: tuple[str, ...] = (), most: int = SAMPLES) -> None:
+    """One message more."""
     before = past.decision
     report.messages += 1
     for rule in before.rules:
         report.hits_before[rule] = report.hits_before.get(rule, 0) + 1
     for rule in after.rules:
-        report.hits[rule] += 1
+        report.hits[rule] = report.hits.get(rule, 0) + 1
     for rule in unknown:
         report.unknown_by_rule[rule] = report.unknown_by_rule.get(rule, 0) + 1
     if unknown:

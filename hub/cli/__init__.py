@@ -49,6 +49,7 @@ COMMANDS = (
     ("agent", "reset-link", "hub.cli.agents:reset_link", "A new one-time link that sets an agent's password"),
     ("rules", "check", "hub.cli.rules:check", "Test a file of rules, with the examples in it."),
     ("rules", "backtest", "hub.cli.backtest:backtest", "What a candidate file would have decided otherwise."),
+    ("rules", "shadow", "hub.cli.shadow:shadow", "What ran beside the rules without effect would have decided."),
     ("rules", "suggest", "hub.cli.rules:suggest", "Propose rules and examples from agents' corrections."),
     ("plugins", "list", "hub.cli.plugins:list_", "Kinds of connectors and targets, with their settings."),
     ("plugins", "new", "hub.cli.scaffold:new", "Write a connector to start from, with tests and a page."),

@@ -67,7 +67,7 @@ def backtest(
         figures = {"never_hit": report.never_hit, "microseconds": report.microseconds, "failed": failed}
         as_json(msgspec.structs.asdict(report) | figures)
     else:
-        _print(report, since)
+        show(report, since)
     for words in failed:
         complain(words)
     return UNWELL if failed else WELL
@@ -102,14 +102,17 @@ def _moves(report: routed.Report, field: str) -> int:
     return sum(report.moves.get(field, {}).values())
 
 
-def _print(report: routed.Report, since: str) -> None:
+def show(report: routed.Report, since: str) -> None:
+    """For people."""
     if not report.messages:
         say(f"No rules have judged anything since {visible(since)}: there is nothing to replay.")
         return
     say(f"{report.messages:,} messages: {report.changed:,} would be judged otherwise, {report.unknown:,} can't be told",
         style="bold")  # fmt: skip
-    say(f"{report.newly_unmatched:,} would be matched by no rule any more, {report.newly_matched:,} by one at last; "
-        f"{report.microseconds:.0f} µs per message")  # fmt: skip
+    cost = f"; {report.microseconds:.0f} µs per message" if report.seconds else ""
+    say(
+        f"{report.newly_unmatched:,} would be matched by no rule any more, {report.newly_matched:,} by one at last{cost}"
+    )
     _tabulate(("field", "change", "messages"), changes(report), "What would change", "change")
     _tabulate(("rule", "then", "now", "can't be told"), _rules(report), "Rules with the greatest differences", "rule")
     if report.never_hit:
