@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from context_store import tables as t
 from context_store.shapes import fill
@@ -28,8 +28,8 @@ class Announcement(Struct, frozen=True, kw_only=True):
     author: str = ""
 
 
-def _in_force(now: int) -> tuple[ColumnElement[bool], ...]:
-    return _a.from_at <= now, _a.until_at > now
+_all = select(*(_a[name] for name in Announcement.__struct_fields__)).order_by(_a.from_at.desc(), _a.id.desc())
+_in_force = _all.where(_a.from_at <= bindparam("now"), _a.until_at > bindparam("now"))
 
 
 def announce(conn: Connection, one: Announcement, now: int) -> None:
@@ -47,9 +47,7 @@ def end(conn: Connection, number: int, now: int) -> bool:
 
 def announcements(conn: Connection, now: int, *, past: bool = False) -> tuple[Announcement, ...]:
     """Those in force, the newest first; with `past` also those that are over or to come."""
-    columns = [_a[name] for name in Announcement.__struct_fields__]
-    wanted = select(*columns).order_by(_a.from_at.desc(), _a.id.desc())
-    rows = conn.execute(wanted if past else wanted.where(*_in_force(now)))
+    rows = conn.execute(_all) if past else conn.execute(_in_force, {"now": now})
     return tuple(
         fill(
             Announcement, row, services=msgspec.json.decode(row.services, type=tuple[str, ...]),

@@ -60,6 +60,11 @@ def _run(conn: Connection, sql: str, rows: Rows) -> int:
     return int(driver.execute(sql, [list(column) for column in zip(*rows, strict=True)]).rowcount)
 
 
+def padded(values: list[Any]) -> list[Any]:
+    """With the last one repeated, for `IN (…)`: few lengths are few statements, and drivers keep those prepared."""
+    return values + values[-1:] * ((1 << (len(values) - 1).bit_length()) - len(values)) if values else values
+
+
 def insert(conn: Connection, table: Table, columns: Sequence[str], rows: Rows, *, conflict: str = "") -> int:
     """Insert `rows`; raises sqlite3's or psycopg's IntegrityError as it is. Returns how many rows it wrote."""
     if not rows:

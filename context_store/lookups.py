@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, func, select, text
 
+from context_store import bulk
 from context_store import tables as t
 from context_store.announcements import Announcement, announcements
 from context_store.histories import OPEN_STATES, Asked, History, histories
@@ -18,7 +19,7 @@ from context_store.text import canonical
 
 REPORTS = ("bounce", "receipt", "report")
 """Values of `messages.automatic` that speak of another message."""
-MOST_VALUES = 20_000
+MOST_VALUES = 1 << 14
 """Values of one statement: PostgreSQL's protocol takes 65,535, SQLite as built here 250,000, elsewhere 32,766."""
 
 
@@ -266,7 +267,7 @@ def _rows(conn: Connection, statement: Select[Any], among: Collection[Any], **mo
     """One statement, unless a few envelopes hold so many items that a driver would refuse that many values."""
     values, rows = list(among), list[Any]()
     for at in range(0, len(values), MOST_VALUES):
-        rows += conn.execute(statement, {"among": values[at : at + MOST_VALUES], **more}).all()
+        rows += conn.execute(statement, {"among": bulk.padded(values[at : at + MOST_VALUES]), **more}).all()
     return rows
 
 
@@ -339,11 +340,9 @@ def _gather_people(conn: Connection, wanted: Wanted, known: Known, now: int) -> 
 
 
 def _gather_open(conn: Connection, known: Known, users: set[int], instance: str, since: int) -> None:
-    roots: set[int] = set()
     for user_id, on, root_id, _ in _rows(conn, _open, users, instance=instance, since=since):
-        known.open_queries[user_id, on] = root_id
-        roots.add(root_id)
-    missing = roots - known.queries.keys()
+        known.open_queries[user_id, on] = root_id  # the last touched of each
+    missing = set(known.open_queries.values()) - known.queries.keys()
     fresh = [KnownQuery(*row) for row in _rows(conn, _conversations, missing)]
     for query in fresh:
         remember_query(known, query)

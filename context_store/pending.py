@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Connection, func, select, text, update
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Connection, Select, bindparam, func, select, text, update
 
 from context_store import bulk
 from context_store.crashpoints import protected
@@ -58,23 +60,33 @@ def claim_envelopes(
     For `Store.holding`: on PostgreSQL only from lanes whose lock this transaction got, and all of these up to the last
     one returned. Rows are read after the locks, so that what the last holder settled is seen.
     """
-    lanes = _lock_lanes(conn, limit, after, isolated) if conn.dialect.name == "postgresql" else None
-    wanted = [_pending, envelopes.c.isolated.is_(isolated), envelopes.c.id > after]
-    if lanes is not None:
-        wanted.append(envelopes.c.lane == func.any(lanes))
-    heads = conn.execute(
-        select(envelopes.c.id, envelopes.c.size).where(*wanted).order_by(envelopes.c.id).limit(limit)
-    ).all()
+    asked: dict[str, Any] = {"after": after, "limit": limit, "last": 0}
+    if conn.dialect.name == "postgresql":
+        asked["lanes"] = _lock_lanes(conn, limit, after, isolated)
+    statements = _claims(conn.dialect.name, isolated=isolated, ordered=protected("lane-in"))
+    heads = conn.execute(statements[0], asked).all()
     last, total = 0, 0
     for row in heads:
         total += row.size
         if last and total > max_bytes:
             break
         last = row.id
-    columns = [envelopes.c[name] for name in PendingEnvelope.__struct_fields__]
-    order = envelopes.c.id if protected("lane-in") else envelopes.c.id.desc()
-    rows = conn.execute(select(*columns).where(*wanted, envelopes.c.id <= last).order_by(order)).mappings()
+    rows = conn.execute(statements[1], {**asked, "last": last}).mappings() if last else ()
     return tuple(PendingEnvelope(**row) for row in rows)
+
+
+@cache
+def _claims(dialect: str, *, isolated: bool, ordered: bool) -> tuple[Select[Any], Select[Any]]:
+    """(ids and sizes of the first, the whole of those up to the last)."""
+    wanted = [_pending, envelopes.c.isolated.is_(isolated), envelopes.c.id > bindparam("after")]
+    if dialect == "postgresql":
+        wanted.append(envelopes.c.lane == func.any(bindparam("lanes", type_=ARRAY(BigInteger))))
+    columns = [envelopes.c[name] for name in PendingEnvelope.__struct_fields__]
+    order = envelopes.c.id if ordered else envelopes.c.id.desc()
+    return (
+        select(envelopes.c.id, envelopes.c.size).where(*wanted).order_by(envelopes.c.id).limit(bindparam("limit")),
+        select(*columns).where(*wanted, envelopes.c.id <= bindparam("last")).order_by(order),
+    )
 
 
 _LOCK_LANES = text("""
@@ -109,13 +121,15 @@ def settle(conn: Connection, outcomes: Sequence[Outcome], node: int, now: int) -
 
 def _states(conn: Connection, ids: Collection[int], state: str) -> list[tuple[int, str]]:
     """(id, instance) of those in that state, locked until the transaction ends."""
-    rows = conn.execute(
-        select(envelopes.c.id, envelopes.c.instance)
-        .where(envelopes.c.id.in_(ids), envelopes.c.state == state)
-        .order_by(envelopes.c.id)
-        .with_for_update()
-    )
-    return [(row.id, row.instance) for row in rows]
+    return [tuple(row) for row in conn.execute(_locked, {"ids": bulk.padded(list(ids)), "state": state})]
+
+
+_locked = (
+    select(envelopes.c.id, envelopes.c.instance)
+    .where(envelopes.c.id.in_(bindparam("ids", expanding=True)), envelopes.c.state == bindparam("state"))
+    .order_by(envelopes.c.id)
+    .with_for_update()
+)
 
 
 def release(conn: Connection, ids: Collection[int] | None, node: int) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ from hub.config import Config, Threading
 from hub.draft import Draft, as_json, identity_hash, message_hash, names, thread_hash
 from hub.instances import Instance
 from hub.keys import Keys, query_named_by
-from hub.matter import MOST_NAMED, Place, find_matter
+from hub.matter import MOST_NAMED, Place, find_matter, joins_open
 from hub.recognise import MOST_CLAIMS, Directory, recognise
 from hub.texts import Texts, acknowledgement
 from hub.triage import Judging, Triaged, facts_of, remember, triage
@@ -78,7 +78,7 @@ def wanted(parsed: Sequence[Parsed], keys: Keys, threading: Threading, now: int,
                 want.items.add(key)
             if isinstance(item, Message):
                 _want_message(want, item, instance, keys)
-                if threading.window_days:
+                if threading.window_days and joins_open(item):
                     want.since[instance] = window
             elif isinstance(item, Edited) or (isinstance(item, Receipt) and item.of):
                 _want_key(want, item.of, instance, keys)
@@ -86,6 +86,7 @@ def wanted(parsed: Sequence[Parsed], keys: Keys, threading: Threading, now: int,
                 want.marks.add(thread_hash(instance, item.thread))
             elif isinstance(item, Fact):
                 want.identities.add(identity_hash(item.who))
+                want.identities.update(identity_hash(claim.identity) for claim in item.claims[:MOST_CLAIMS])
             elif isinstance(item, Ticket | Touched):
                 want.tickets.update(((instance, item.ticket), (instance, item.ext_id)))
     return want
@@ -206,7 +207,7 @@ class Judge:
             case Receipt():
                 return apply.receipt(self.draft, item, instance.id, self._keys)
             case Fact():
-                return apply.fact(self.draft, item)
+                return apply.fact(self.draft, item, self._directory)
             case Ticket():
                 return apply.ticket(self.draft, item, instance.id)
             case Touched():
@@ -220,11 +221,14 @@ class Judge:
         """Recognise → thread → validate → triage → record: the heart of the path."""
         if self._is_own(item, instance.id):
             return "echo", "our own message came back", None
+        stranger = identity_hash(item.sender.identity) not in self.draft.known.identities
         sender = recognise(self.draft, item, self._directory)
         if too_many := _too_many(item, sender):
             return "capped", too_many, None
         place = find_matter(self.draft, item, sender, instance.channel, instance.id, self._keys)
         message = self._record(item, instance, envelope, sender, place)
+        if stranger and instance.has("profiles"):
+            self._introduce(sender, instance, message)
         if place.fresh:
             self._begin(item, instance, envelope, sender, place, message)
         else:
@@ -279,6 +283,14 @@ class Judge:
                 "need", instance.id, lane_of("media", instance.id, media.ref), message.query_id,
                 {"what": "media", "ref": media.ref, "n": n}, horizon=self._config.delivery.horizon, message=message.id,
             )  # fmt: skip
+
+    def _introduce(self, sender: KnownIdentity, instance: Instance, message: KnownMessage) -> None:
+        """Only the provider knows who it is: asked once, by a durable job."""
+        ref = f"{sender.scheme}:{sender.value}"
+        self.draft.outbox(
+            "need", instance.id, lane_of("profile", instance.id, ref), message.query_id,
+            {"what": "profile", "ref": ref}, horizon=self._config.delivery.horizon, message=message.id,
+        )  # fmt: skip
 
     def _begin(
         self, item: Message, instance: Instance, envelope: int, sender: KnownIdentity, place: Place,

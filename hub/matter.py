@@ -98,8 +98,13 @@ def _proofs(
             elif known.by_id[named.identity_id].user_id == sender.user_id:
                 yield known.queries[named.query_id], "user", {"to": str(named.id), "user": str(sender.user_id)}
     # What everybody reads never continues, by the person alone, what may have been said in private.
-    if message.private and message.kind in SHORT_LINES and (root := known.open_queries.get((sender.user_id, instance))):
+    if joins_open(message) and (root := known.open_queries.get((sender.user_id, instance))):
         yield known.queries[root], "user", {"window": instance, "user": str(sender.user_id)}
+
+
+def joins_open(message: Message) -> bool:
+    """May an open query of its sender take it, though nothing in it names one?"""
+    return message.private and message.kind in SHORT_LINES and message.sender.assurance >= 1
 
 
 def _named(draft: Draft, key: str, instance: str, keys: Keys) -> list[KnownMessage]:
