@@ -14,6 +14,7 @@ from aiohttp import web
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright
 
+from hub.web.plugged import SOCKETS
 from tests.connectors.webchat.conftest import CHAT, JWT_KEY
 from tests.connectors.webchat.test_chat import token
 from tests.hub.desk import Desk, installed
@@ -355,3 +356,52 @@ async def test_the_checks_find_what_they_look_for(chromium, site):
     await watched.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=1>')")
     await watched.page.wait_for_timeout(150)
     assert any("Content Security Policy" in said for said in watched.complaints)
+
+
+async def cut_both(desk: Desk) -> int:
+    """The sockets of both tabs end without a word."""
+
+    async def standing() -> list[Any]:
+        found = [socket._req.transport for socket in desk.hub._runners[0].app[SOCKETS]]
+        live = [each for each in found if each is not None and not each.is_closing()]
+        return live if len(live) == 2 else []
+
+    live = await desk.until(standing)
+    for transport in live:
+        transport.abort()
+    return len(live)
+
+
+async def test_two_tabs_that_are_cut_ten_times_show_the_same_whole_conversation(chromium, site):
+    desk = await begun(site)
+    context = await chromium.new_context(reduced_motion="reduce")
+    tabs = [await context.new_page(), await context.new_page()]
+    for tab in tabs:
+        await tab.goto(site.url)
+        if not await tab.get_by_label("Write a message").is_visible():
+            await tab.get_by_role("button", name="Acme help").click()
+    await say(tabs[0], "first")
+    await until(tabs[1], 3)  # one browser, one visitor: the second tab follows
+    await desk.settle()
+    reference, cuts = (await desk.references())[0], 0
+    for n in range(10):
+        for name, tab in zip(("one", "other"), tabs, strict=True):
+            await say(tab, f"{name} {n}")
+        cuts += await cut_both(desk)
+        await desk.operate("reply", "bob", reference, f"bob {n}")
+        for tab in tabs:
+            await tab.evaluate("dispatchEvent(new Event('online'))")  # else they wait longer each time
+    assert cuts == 20
+    total = 1 + 2 + 30  # with the greeting and our acknowledgement
+    shown = [await until(tab, total) for tab in tabs]
+    await desk.until(lambda: desk.column("SELECT 1 WHERE (SELECT count(*) FROM messages) = 32"))
+    for tab in tabs:  # what one has sent stands where it was recorded once that is known
+        await tab.wait_for_function(
+            "() => ![...document.querySelector('#trunkline-chat').shadowRoot.querySelectorAll('.state')]"
+            ".some(each => each.textContent)"
+        )
+    shown = [await lines(tab) for tab in tabs]
+    recorded = await desk.column("SELECT text FROM messages ORDER BY thread_seq")
+    assert shown[0][1:] == shown[1][1:] == recorded
+    for name in ("one", "other", "bob"):
+        assert [text for text in shown[0] if text.startswith(f"{name} ")] == [f"{name} {n}" for n in range(10)]
