@@ -110,9 +110,8 @@ def show(report: routed.Report, since: str) -> None:
     say(f"{report.messages:,} messages: {report.changed:,} would be judged otherwise, {report.unknown:,} can't be told",
         style="bold")  # fmt: skip
     cost = f"; {report.microseconds:.0f} µs per message" if report.seconds else ""
-    say(
-        f"{report.newly_unmatched:,} would be matched by no rule any more, {report.newly_matched:,} by one at last{cost}"
-    )
+    lost, won = f"{report.newly_unmatched:,}", f"{report.newly_matched:,}"
+    say(f"{lost} would be matched by no rule any more, {won} by one at last{cost}")
     _tabulate(("field", "change", "messages"), changes(report), "What would change", "change")
     _tabulate(("rule", "then", "now", "can't be told"), _rules(report), "Rules with the greatest differences", "rule")
     if report.never_hit:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hub.rules_edit import edited
+from hub.rules_text import edited
 from plugins import BadConfig
 from tests.hub.desk import Desk, message
 
