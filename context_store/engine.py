@@ -11,21 +11,24 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TypeVar, TypeVarTuple
 
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, make_url, select, text
 from sqlalchemy.exc import ArgumentError
 
 from context_store.blobs import BlobStore
 from context_store.errors import StoreBroken, StoreError, StoreRefused
-from context_store.ids import LEASE_MS, Ids, greatest_id, lease_node, renew_node, return_node
+from context_store.ids import LEASE_MS, Ids, database_ms, greatest_id, lease_node, renew_node, return_node
 from context_store.migrations import migrate
-from context_store.postgresql import HOLDERS, PostgresBackend
+from context_store.postgresql import BEAT, HOLDERS, Held, PostgresBackend
 from context_store.sqlite import SqliteBackend
+from context_store.tables import meta
 from context_store.times import to_millis
 from plugins import Clock
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+MOST_SKEW_MS = 60_000
+"""A clock that is more than a minute off is an operator's to mend, and `doctor` says so: it is not made up for."""
 START_LOCK = 0x7472756E6B6C696E
 """PostgreSQL: one node migrates and takes its number at a time."""
 
@@ -38,6 +41,8 @@ class Store:
     """
 
     ids: Ids
+    installation: str
+    """The same for all nodes, and for no other installation."""
 
     def __init__(self, url: str, folder: Path, clock: Clock) -> None:
         """Use `open`."""
@@ -50,6 +55,7 @@ class Store:
         self.broken: StoreBroken | None = None
         """Set for good by the first fatal disk error: the process must stop."""
         self._backend = backend
+        self._skew = 0
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{token_hex(8)}"
         self._holds = asyncio.Semaphore(HOLDERS)
         self._stop = threading.Event()
@@ -84,13 +90,24 @@ class Store:
         return self.ids.node
 
     def now(self) -> int:
-        """The clock's time in UTC milliseconds, as the tables hold it."""
-        return to_millis(self.clock.now())
+        """UTC milliseconds, as the tables hold it: the same on all nodes, whose own clocks may differ."""
+        return to_millis(self.clock.now()) + self._skew
+
+    def _measure(self, conn: Connection) -> None:
+        """How far PostgreSQL's clock is ahead of ours: by it ids keep a lane's order and leases hold on all nodes.
+
+        Read before it reaches us, its time is never late: the greatest difference of a few is the nearest.
+        """
+        if self.dialect == "postgresql":
+            skew = max(database_ms(conn) - to_millis(self.clock.now()) for _ in range(3))
+            self._skew = skew if abs(skew) < MOST_SKEW_MS else 0
 
     def _prepare(self, conn: Connection) -> Ids:
         if self.dialect == "postgresql":
             conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": START_LOCK})
         migrate(conn)
+        self._measure(conn)
+        self.installation = conn.execute(select(meta.c.value).where(meta.c.key == "installation")).scalar_one()
         above = greatest_id(conn)
         return Ids(self.now, lease_node(conn, self._owner), above, leased=self.dialect == "postgresql")
 
@@ -132,14 +149,23 @@ class Store:
         async with self._holds:
             begun = backend.submit_hold(fn, args)
             try:
-                conn, result = await self._outcome(begun)
+                held, result = await self._outcome(begun)
             except asyncio.CancelledError:
                 begun.add_done_callback(lambda done: done.exception() or backend.submit_let_go(done.result()[0]))
                 raise
+            beat = asyncio.create_task(self._beat(backend, held))
             try:
                 yield result
             finally:
-                await self._outcome(backend.submit_let_go(conn))
+                beat.cancel()
+                await self._outcome(backend.submit_let_go(held))
+
+    async def _beat(self, backend: PostgresBackend, held: Held) -> None:
+        """PostgreSQL ends a held transaction of which it hears nothing: a node that stands still holds nobody up."""
+        with suppress(StoreError):
+            while True:
+                await asyncio.sleep(BEAT)
+                await self._outcome(backend.submit_beat(held))
 
     async def _outcome(self, future: Future[T]) -> T:
         try:
@@ -155,6 +181,7 @@ class Store:
                 self.ids.renewed(self._backend.submit_write(self._renew_in, (), urgent=False).result())
 
     def _renew_in(self, conn: Connection) -> int:
+        self._measure(conn)
         if renew_node(conn, self.node, self._owner):
             return self.node
         conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": START_LOCK})

@@ -90,7 +90,7 @@ def lease_node(conn: Connection, owner: str) -> int:
         conn.execute(delete(nodes))
         conn.execute(insert(nodes).values(node=1, owner=owner, lease_until=0))
         return 1
-    now = _database_ms(conn)
+    now = database_ms(conn)
     conn.execute(delete(nodes).where(nodes.c.lease_until < now - QUARANTINE_MS))
     taken = set(conn.scalars(select(nodes.c.node)))
     node = next((number for number in range(1, MAX_NODES) if number not in taken), None)
@@ -105,7 +105,7 @@ def renew_node(conn: Connection, node: int, owner: str) -> bool:
     result = conn.execute(
         update(nodes)
         .where(nodes.c.node == node, nodes.c.owner == owner)
-        .values(lease_until=_database_ms(conn) + LEASE_MS)
+        .values(lease_until=database_ms(conn) + LEASE_MS)
     )
     return result.rowcount == 1
 
@@ -115,6 +115,6 @@ def return_node(conn: Connection, node: int, owner: str) -> None:
     conn.execute(delete(nodes).where(nodes.c.node == node, nodes.c.owner == owner))
 
 
-def _database_ms(conn: Connection) -> int:
-    """Leases are by PostgreSQL's clock: the nodes' own may differ."""
+def database_ms(conn: Connection) -> int:
+    """PostgreSQL's clock: leases are by it, since the nodes' own may differ."""
     return int(conn.scalar(text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")) or 0)

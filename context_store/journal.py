@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from psycopg.types.numeric import Int8BinaryDumper
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from context_store import bulk
-from context_store.crashpoints import crashpoint
-from context_store.tables import blobs, tallies
+from context_store import bulk, leases
+from context_store.crashpoints import crashpoint, protected
+from context_store.tables import blobs, envelopes, tallies
 from context_store.tables import cursors as cursors_table
+from plugins import LeaseLost
 
 INLINE = 256 << 10
 """Raw bytes up to here stand in the row; more lie in the blob folder, written before the row (`BlobStore.stow`)."""
@@ -43,6 +44,8 @@ class NewCursor(NamedTuple):
     instance: str
     name: str
     value: bytes
+    fence: int = 0
+    """Of the instance's lease, where it needs one."""
 
 
 class Journaled(NamedTuple):
@@ -67,7 +70,11 @@ def journal(
 
     Same key and body as before: counted as redelivered, answered with the first id. Same key, other body: kept and
     marked `collision`. (Two nodes that take both bodies in the same instant keep both, unmarked.)
+
+    Raises:
+        LeaseLost: another node runs an instance whose cursor would move.
     """
+    _check(conn, cursors)
     if not batch:
         _move(conn, cursors, now)
         return []
@@ -190,6 +197,12 @@ def _refer(conn: Connection, large: Sequence[NewEnvelope], now: int) -> None:
     bulk.add_up(conn, blobs, ("sha256", "size", "created_at", "refs"), rows, keys=1)
 
 
+def _check(conn: Connection, cursors: Sequence[NewCursor]) -> None:
+    for name, fence in sorted({(cursor.instance, cursor.fence) for cursor in cursors if cursor.fence}):
+        if protected("lease") and not leases.holds(conn, name, fence):
+            raise LeaseLost(f"another node runs {name} now")
+
+
 def _move(conn: Connection, cursors: Sequence[NewCursor], now: int) -> None:
     latest = {(cursor.instance, cursor.name): cursor.value for cursor in cursors}
     bulk.insert(
@@ -199,6 +212,12 @@ def _move(conn: Connection, cursors: Sequence[NewCursor], now: int) -> None:
         [(*key, value, now) for key, value in sorted(latest.items())],
         conflict="ON CONFLICT (instance, name) DO UPDATE SET value = excluded.value, moved_at = excluded.moved_at",
     )
+
+
+def last_received(conn: Connection, instance: str) -> int | None:
+    """When its newest envelope came, on whatever node."""
+    newest = select(envelopes.c.received_at).where(envelopes.c.instance == instance).order_by(envelopes.c.id.desc())
+    return conn.scalar(newest.limit(1))
 
 
 def count(conn: Connection, changes: Mapping[tuple[str, str], int], node: int) -> None:

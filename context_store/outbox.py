@@ -173,13 +173,21 @@ def settle(conn: Connection, settled: Sequence[Settled], now: int) -> set[int]:
     """Settle claims; returns the ids whose fence was still theirs."""
     if not settled:
         return set()
-    fences = {
-        row.id: row.fence
-        for row in conn.execute(select(_o.id, _o.fence).where(_o.id.in_([s.id for s in settled]), _o.state == "leased"))
-    }
-    mine = [s for s in settled if fences.get(s.id) == s.fence]
+    leased = select(_o.id, _o.fence).where(_o.id.in_([s.id for s in settled]), _o.state == "leased")
+    fences = {row.id: row.fence for row in conn.execute(leased.order_by(_o.id).with_for_update())}
+    mine = [s for s in settled if s.id in fences and (fences[s.id] == s.fence or not protected("fence"))]
     rows = [
-        (s.id, s.fence, s.state, s.due_at, s.cause, s.trace, s.maybe_duplicate, None, None if s.state in OPEN else now)
+        (
+            s.id,
+            fences[s.id],
+            s.state,
+            s.due_at,
+            s.cause,
+            s.trace,
+            s.maybe_duplicate,
+            None,
+            None if s.state in OPEN else now,
+        )
         for s in mine
     ]
     columns = ("id", "fence", "state", "due_at", "cause", "trace", "maybe_duplicate", "lease_until", "settled_at")
@@ -223,9 +231,13 @@ def ticketed(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
     bulk.insert(conn, t.tickets, columns, [tuple(row[c] for c in columns) for row in rows], conflict=conflict)
 
 
-def renew(conn: Connection, held: Sequence[tuple[int, int]], lease_until: int) -> None:
-    """(id, fence): keep what is still being worked on."""
+def renew(conn: Connection, held: Sequence[tuple[int, int]], lease_until: int) -> set[int]:
+    """(id, fence): keep what is still being worked on. Returns the ids whose fence is still theirs."""
+    fences = dict(held)
+    rows = conn.execute(select(_o.id, _o.fence).where(_o.id.in_(fences), _o.state == "leased").with_for_update())
+    held = [(row.id, row.fence) for row in rows if fences[row.id] == row.fence]
     bulk.update(conn, t.outbox, ("id", "fence", "lease_until"), [(i, f, lease_until) for i, f in held], keys=2)
+    return {number for number, _ in held}
 
 
 def free_leases(conn: Connection, now: int) -> None:

@@ -132,6 +132,16 @@ _locked = (
 )
 
 
+def still_pending(conn: Connection, ids: Collection[int]) -> set[int]:
+    """Those that nobody has settled."""
+    return set(conn.scalars(select(envelopes.c.id).where(envelopes.c.id.in_(ids), _pending)))
+
+
+def pending_count(conn: Connection) -> int:
+    """On all nodes together."""
+    return int(conn.scalar(select(func.sum(tallies.c.n)).where(tallies.c.state == "pending")) or 0)
+
+
 def release(conn: Connection, ids: Collection[int] | None, node: int) -> tuple[int, ...]:
     """Parked envelopes go back to pending with fresh attempts; None: all of them. Returns those that were parked."""
     if ids is None:

@@ -1,5 +1,6 @@
 """The PostgreSQL side: small pools in threads, one connection apart for urgent work, autocommit reads."""
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,12 @@ READERS = 4
 HOLDERS = 8
 """Transactions that may stay open at a time (`holding`), each with a connection."""
 TRIES = 3
+BEAT = 1.5
+"""Seconds between two signs of life of a held transaction."""
+URGENT_IDLE_MS, IDLE_MS = 2_000, 5_000
+"""A transaction of which the server hears nothing for so long is ended, and its locks with it: its process stands
+still (stopped, swapped out, its machine frozen), and TCP's own keepalives are answered by the kernel all the same. The
+journal has the shorter one, because others may wait for its keys while a source waits for its answer."""
 
 # Keepalives on the server's side: a dead client's locks are free after at most 25 s (ignored on unix sockets).
 # remote_apply waits for more than `on`; every other level may lose an acknowledged row.
@@ -29,6 +36,8 @@ SELECT set_config('synchronous_commit',
     set_config('tcp_keepalives_idle', '10', false),
     set_config('tcp_keepalives_interval', '5', false),
     set_config('tcp_keepalives_count', '3', false),
+    set_config('tcp_user_timeout', '20000', false),
+    set_config('idle_in_transaction_session_timeout', %s, false),
     set_config('default_transaction_read_only', %s, false),
     set_config('plan_cache_mode', %s, false)
 """
@@ -39,8 +48,8 @@ _CLIENT = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-_AWAY = ("08", "53", "57", "58", "25006")
-"""SQLSTATE classes: connection, resources (disk full), operator, system; and a read-only server."""
+_AWAY = ("08", "53", "57", "58", "25006", "25P03")
+"""SQLSTATE classes: connection, resources (disk full), operator, system; a read-only server; we stood still."""
 
 
 def away(error: BaseException) -> StoreError | None:
@@ -71,13 +80,13 @@ def _again(error: BaseException, conn: Connection) -> bool:
     return raw.broken
 
 
-def _engine(url: str, size: int, *, reads: bool = False, plan: str = "auto") -> Engine:
+def _engine(url: str, size: int, *, reads: bool = False, plan: str = "auto", idle: int = IDLE_MS) -> Engine:
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if reads else {}
     engine = create_engine(url, pool_size=size, max_overflow=0, connect_args=_CLIENT, **options)
 
     @event.listens_for(engine, "connect")
     def _durable(raw: Any, _record: object) -> None:
-        found = raw.execute(_SESSION, ["on" if reads else "off", plan]).fetchone()
+        found = raw.execute(_SESSION, [str(idle), "on" if reads else "off", plan]).fetchone()
         raw.commit()
         if found[0] not in {"on", "remote_apply"} or found[1] != "UTF8":
             raw.close()
@@ -94,7 +103,7 @@ class PostgresBackend:
     def __init__(self, url: str) -> None:
         """Connects at `prepare`."""
         # the journal's one statement: planning it anew for each batch takes as long as running it
-        self._urgent = _engine(url, 1, plan="force_generic_plan")
+        self._urgent = _engine(url, 1, plan="force_generic_plan", idle=URGENT_IDLE_MS)
         self._writes = _engine(url, WRITERS)
         self._holds = _engine(url, HOLDERS)
         self._reads = _engine(url, READERS, reads=True)
@@ -124,13 +133,17 @@ class PostgresBackend:
         """Each statement sees what is committed by then."""
         return self._submit(self._reads, self._read, fn, args)
 
-    def submit_hold(self, fn: Callable[..., T], args: tuple[Any, ...]) -> Future[tuple[Connection, T]]:
+    def submit_hold(self, fn: Callable[..., T], args: tuple[Any, ...]) -> Future[tuple["Held", T]]:
         """Begin a transaction that stays open, and with it its advisory locks, until `submit_let_go`."""
         return self._submit(self._holds, self._hold, fn, args)
 
-    def submit_let_go(self, conn: Connection) -> Future[None]:
+    def submit_beat(self, held: "Held") -> Future[None]:
+        """Say that a held transaction is still wanted."""
+        return self._submit(self._holds, held.beat)
+
+    def submit_let_go(self, held: "Held") -> Future[None]:
         """End a held transaction."""
-        return self._submit(self._holds, _let_go, conn)
+        return self._submit(self._holds, held.let_go)
 
     def _submit(self, engine: Engine, fn: Callable[..., T], *args: Any) -> Future[T]:
         try:
@@ -163,13 +176,13 @@ class PostgresBackend:
             time.sleep(0.1 * attempt)
         raise AssertionError
 
-    def _hold(self, fn: Callable[..., T], args: tuple[Any, ...]) -> tuple[Connection, T]:
+    def _hold(self, fn: Callable[..., T], args: tuple[Any, ...]) -> tuple["Held", T]:
         try:
-            conn = self._holds.connect()
+            held = Held(self._holds.connect())
             try:
-                return conn, fn(conn, *args)
+                return held, fn(held.conn, *args)
             except BaseException:
-                _let_go(conn)
+                held.let_go()
                 raise
         except (DBAPIError, psycopg.Error) as error:
             ours = away(error)
@@ -185,11 +198,32 @@ class PostgresBackend:
             engine.dispose()
 
 
-def _let_go(conn: Connection) -> None:
-    """A connection that was lost has let go by itself."""
-    try:
-        conn.rollback()
-        conn.close()
-    except DBAPIError:
-        conn.invalidate()
-        conn.close()
+class Held:
+    """A transaction that stays open for its locks."""
+
+    def __init__(self, conn: Connection) -> None:
+        self.conn = conn
+        self._turn = threading.Lock()
+        self._over = False
+
+    def beat(self) -> None:
+        """Raises StoreAway once the transaction is lost; after its end it does nothing: the connection is another's."""
+        with self._turn:
+            if self._over:
+                return
+            driver: Any = self.conn.connection.driver_connection
+            try:
+                driver.execute("SELECT 1")
+            except psycopg.Error as error:
+                raise StoreAway(f"the held transaction is lost: {error}") from error
+
+    def let_go(self) -> None:
+        """A connection that was lost has let go by itself."""
+        with self._turn:
+            self._over = True
+            try:
+                self.conn.rollback()
+                self.conn.close()
+            except DBAPIError:
+                self.conn.invalidate()
+                self.conn.close()

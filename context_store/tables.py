@@ -64,6 +64,16 @@ nodes = Table(
     comment="node numbers are part of every id: leased, so that two processes never share one",
 )
 
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", Millis, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    comment="instances whose runner only one node may run; the fence refuses what a former holder writes",
+)
+
 tallies = Table(
     "tallies",
     metadata,

@@ -24,6 +24,7 @@ from hub.communicate.fallback import Fallback
 from hub.config import Config, builtin_modules, listen_address, read_document
 from hub.effects import Effects
 from hub.egress import Client
+from hub.fabric import Fabric
 from hub.fabric.local import LocalFabric
 from hub.housekeeping import Housekeeping
 from hub.indexer import SEALED, Indexer
@@ -39,7 +40,7 @@ from hub.recognise import Directory
 from hub.rules import Rules
 from hub.sealer import Sealer
 from hub.sla import Promises
-from hub.supervisor import Supervisor
+from hub.supervisor import RUNNER_LEASE, Supervisor
 from hub.telemetry import Telemetry
 from hub.watchdog import Watchdog
 from hub.web.ops import make_ops_app
@@ -61,7 +62,7 @@ class Hub:
     config: Config
     clock: Clock
     plugins: Plugins
-    fabric: LocalFabric
+    fabric: Fabric
     keys: Keys
     store: Store
     blobs: BlobStore
@@ -119,7 +120,7 @@ class Hub:
         config, store = self.config, self.store
         self.blobs = store.blobs
         self.vault = Vault(config.data / "vault.key")
-        self.fabric = LocalFabric(self.clock)
+        self.fabric = _fabric(config, store.installation, self.clock)
         self.client = Client(config.egress, self.clock)
         self.ports, self.instances = {}, {}
         for configured in config.instances:
@@ -172,12 +173,20 @@ class Hub:
         self.promises = Promises(self.store, self.fabric, lambda: self.rules.current, self.clock)
         fallback = Fallback(self.store, self.fabric, self.instances, self.directory, self.keys, self.config)
         self.housekeeping = Housekeeping(self.store, self.blobs, fallback, self.clock)
-        self.supervisor = Supervisor(self.store, self.instances, self.ports, self.clock)
+        self.supervisor = Supervisor(
+            self.store,
+            self.instances,
+            self.ports,
+            self.fabric,
+            self.clock,
+            min(RUNNER_LEASE, self.config.delivery.lease),
+        )
         self.watchdog = Watchdog(self.instances, self.telemetry)
 
     async def start(self) -> None:
         """Open, then run everything and listen."""
         await self.open()
+        await self.fabric.start()
         self.intake.start()
         self.parsers.start()
         parts = {
@@ -261,12 +270,23 @@ class Hub:
         await self.watchdog.stop()
         await self.parsers.stop()
         await self.client.close()
+        await self.fabric.close()
         await self.store.close()
 
 
 def build(config: Config, clock: Clock | None = None) -> Hub:
     """A hub that has not started."""
     return Hub(config, clock or SystemClock())
+
+
+def _fabric(config: Config, installation: str, clock: Clock) -> Fabric:
+    """Redis' client is loaded only where there is a Redis."""
+    if not config.fabric:
+        return LocalFabric(clock)
+    from hub.fabric.redis import RedisFabric  # noqa: PLC0415
+
+    password = config.fabric_password.reveal() if config.fabric_password else ""
+    return RedisFabric(config.fabric, password, installation, clock)
 
 
 async def _private_site(web_runner: web.AppRunner, path: Path) -> None:

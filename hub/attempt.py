@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 from hub.egress import Client, has_effect, judge
-from plugins import Answer, Busy, Call, Clock, Done, Pause, Refuse, Retry, TrunklineError, Uncertain
+from plugins import Answer, Busy, Call, Clock, Done, LeaseLost, Pause, Refuse, Retry, TrunklineError, Uncertain
 
 Renew = Callable[[bytes | None], Awaitable[tuple[bytes, datetime]]]
 Blobs = Callable[[str], Awaitable[bytes]]
@@ -62,14 +62,16 @@ class StepAttempt(HubEgress):
         made: Sequence[Done],
         blobs: Blobs,
         tokens: Tokens,
+        may: Callable[[], None] = lambda: None,
     ) -> None:
-        """`number` counts tries from 1."""
+        """`number` counts tries from 1. `may` is asked at the last moment before an effect; LeaseLost forbids it."""
         super().__init__(client, clock, blobs=blobs, tokens=tokens)
         self.key = key
         self.number = number
         self.ticket = ticket
         self.made = made
         self.state: Effect = "none"
+        self._may = may
         self.stumbled = False
         """A call after the effect failed: what escapes the plugin then says nothing of the effect."""
 
@@ -93,8 +95,8 @@ class StepAttempt(HubEgress):
             return await self._aside(call, expect)
         self._begin("lost")
         try:
-            answer = await self._client.exchange(call)
-        except (Retry, Refuse):  # before a connection stood
+            answer = await self._client.exchange(call, self._may)
+        except (Retry, Refuse, LeaseLost):  # before a connection stood
             self.state = "none"
             raise
         if 400 <= answer.status < 500:
@@ -110,6 +112,7 @@ class StepAttempt(HubEgress):
     def _begin(self, state: Effect) -> None:
         if self.effect_begun:
             raise SecondEffectError("a second effect in one step")
+        self._may()
         self.state = state
 
     async def _aside(self, call: Call, expect: Collection[int]) -> Answer:

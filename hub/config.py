@@ -71,7 +71,11 @@ class Config(Struct, frozen=True, kw_only=True):
     file: Path
     data: Path
     rules: Path
+    blobs: Path
+    """Large raw bytes and attachments, by their hashes."""
     store: str
+    fabric: str
+    fabric_password: Secret | None
     listen: str
     proxies: Sequence[str]
     public_url: str
@@ -94,11 +98,6 @@ class Config(Struct, frozen=True, kw_only=True):
     def socket(self) -> Path:
         """Where `serve` takes the CLI's writes; mode 0600, because whoever writes there is an administrator."""
         return self.data / "trunkline.sock"
-
-    @property
-    def blobs(self) -> Path:
-        """Large raw bytes and attachments, by their hashes."""
-        return self.data / "blobs"
 
     @property
     def shadow(self) -> Path | None:
@@ -170,7 +169,10 @@ def load_config(
         file=path.resolve(),
         data=place.data,
         rules=place.rules,
+        blobs=reader.base / hub.blobs if hub.blobs else place.data / "blobs",
         store=place.store,
+        fabric=hub.fabric,
+        fabric_password=hub.fabric_password,
         listen=hub.listen,
         public_url=hub.public_url.rstrip("/") or _local_url(hub.listen),
         proxies=hub.proxies,

@@ -7,7 +7,7 @@ harmless  twice is the same as once
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from context_store.times import to_millis
 from hub.attempt import StepAttempt, verdict
 from hub.egress import Client
 from hub.instances import Instance
-from plugins import Clock, Done, Retry, Step, Uncertain
+from plugins import Clock, Done, LeaseLost, Retry, Step, Uncertain
 
 DEADLINE = 120.0
 """Seconds for one attempt as a whole."""
@@ -71,14 +71,20 @@ class Effects:
         step = next((s for s in work.steps if s.done is None), None)
         return None if step is None or step.find_lag is None else step.find_lag / 1000
 
-    async def have(self, work: Work, row: StepRow, came: str, made: Sequence[Result]) -> Result:
-        """Perform the step, or learn that it was performed. Raises what the hub makes of the failure."""
+    async def have(
+        self, work: Work, row: StepRow, came: str, made: Sequence[Result], may: Callable[[], None]
+    ) -> Result:
+        """Perform the step, or learn that it was performed. Raises what the hub makes of the failure.
+
+        `may` raises LeaseLost, which comes through: the work is another node's, and nothing more went out from here.
+        """
+        may()
         if came != "queued":
             self._unknown.add(work.id)
         instance = self._instances.get(work.destination)
         if instance is None or instance.connector is None:
             raise Retry("the destination is not running", after=60)
-        attempt = self._attempt(work, row, instance, made)
+        attempt = self._attempt(work, row, instance, made, may)
         step = _step(row)
         if came != "queued" and protected("ask"):
             found = await self._ask(work, row, came, step, instance, attempt)
@@ -119,6 +125,8 @@ class Effects:
         try:
             async with asyncio.timeout(self._deadline):
                 done = _whole(await instance.connector.perform(step, attempt))
+        except LeaseLost:
+            raise
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             _ours(error)
             raise verdict(attempt, error) from error
@@ -127,11 +135,13 @@ class Effects:
         crashpoint("out.sent")
         return Result(done, doubtful=outbox in self._doubtful)
 
-    def _attempt(self, work: Work, row: StepRow, instance: Instance, made: Sequence[Result]) -> StepAttempt:
+    def _attempt(
+        self, work: Work, row: StepRow, instance: Instance, made: Sequence[Result], may: Callable[[], None]
+    ) -> StepAttempt:
         egress: Any = instance.egress
         return StepAttempt(
             self._client, self._clock, key=row.key, number=work.attempts, ticket=work.ticket,
-            made=[result.done for result in made], blobs=egress.blob, tokens=egress.token,
+            made=[result.done for result in made], blobs=egress.blob, tokens=egress.token, may=may,
         )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import asyncio
 import io
 import re
 import ssl
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
@@ -142,7 +142,7 @@ class Client:
         """`Egress.call` as the protocol says it, for callers without an attempt."""
         return judge(call, await self.exchange(call), expect, self._clock.now())
 
-    async def exchange(self, call: Call) -> Answer:
+    async def exchange(self, call: Call, may: Callable[[], None] | None = None) -> Answer:
         """The far side's answer, whatever its status.
 
         Raises: Refuse("egress_refused") by the guard and Retry before a connection stood (DNS, TCP, TLS): nothing was
@@ -154,7 +154,7 @@ class Client:
         except Refused as refused:
             why = str(refused)
         else:
-            return await self._exchange(call, target, headers)
+            return await self._exchange(call, target, headers, may)
         log.warning("egress refused", method=call.method, why=why)
         raise Refuse("egress_refused", why)  # outside of except: no context that a traceback would show
 
@@ -164,10 +164,12 @@ class Client:
         for session in self._sessions.values():
             await session.close()
 
-    async def _exchange(self, call: Call, target: Target, headers: CIMultiDict[str]) -> Answer:
+    async def _exchange(
+        self, call: Call, target: Target, headers: CIMultiDict[str], may: Callable[[], None] | None
+    ) -> Answer:
         if self._closed:
             raise Retry("the hub is stopping")
-        trip = SimpleNamespace(connected=False)
+        trip = SimpleNamespace(connected=False, may=may)
         try:
             async with asyncio.timeout(self._config.timeout):
                 answer = await self._send(call, target, headers, trip)
@@ -243,7 +245,10 @@ class Client:
 
 
 async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
-    context.trace_request_ctx.connected = True
+    trip = context.trace_request_ctx
+    if trip.may is not None:
+        trip.may()
+    trip.connected = True
 
 
 def _url(call: Call) -> str:

@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 from context_store import CommitUnknown, Store, StoreAway
 from context_store.search import due, put
 from context_store.times import to_millis
-from hub.fabric.local import LocalFabric
+from hub.fabric import Fabric
 from plugins import Clock
 
 log = structlog.get_logger("trunkline.indexer")
@@ -22,7 +22,7 @@ class Indexer:
     """One for each process; the store lets only one of them index."""
 
     store: Store
-    fabric: LocalFabric
+    fabric: Fabric
     clock: Clock
     stopping: bool = False
 

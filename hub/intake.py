@@ -10,22 +10,25 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
 import msgspec
 import structlog
+from sqlalchemy.exc import OperationalError
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from context_store import CommitUnknown, Store, StoreAway, StoreBroken
+from context_store import CommitUnknown, Store, StoreAway, StoreBroken, StoreError
 from context_store.blobs import BlobStore
 from context_store.crashpoints import crashpoint, protected
 from context_store.journal import INLINE, Journaled, NewCursor, NewEnvelope, journal
+from context_store.pending import pending_count
 from context_store.references import receipt_of
 from context_store.text import canonical, hash_key, lane_of
 from context_store.times import to_millis
 from hub.config import Limits
-from hub.fabric.local import LocalFabric
+from hub.fabric import Fabric
 from hub.instances import Instance
 from hub.telemetry import Telemetry
 from hub.workers import Kept
@@ -69,7 +72,7 @@ class Intake:
     """The one door in."""
 
     def __init__(
-        self, store: Store, blobs: BlobStore, fabric: LocalFabric, instances: Mapping[str, Instance],
+        self, store: Store, blobs: BlobStore, fabric: Fabric, instances: Mapping[str, Instance],
         desk: Callable[[Instance], Desk], limits: Limits, telemetry: Telemetry, clock: Clock,
     ) -> None:  # fmt: skip
         """`start` begins the journal task; `stop` ends it when nothing waits."""
@@ -86,6 +89,7 @@ class Intake:
         self._count = 0
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._counting: asyncio.Task[None] | None = None
         self._space = (0.0, True)
         self.pending = 0
         """Envelopes on disk that are not processed yet; the pipeline counts them down."""
@@ -154,16 +158,20 @@ class Intake:
 
     async def receive(
         self, instance: str, envelopes: Sequence[Envelope], *, cursor: bytes | None = None, name: str = "",
-        wait: bool = True,
+        wait: bool = True, fence: int = 0,
     ) -> list[Received]:  # fmt: skip
-        """Return when all are on disk, the cursor with them. Full: waits, or raises Busy if not `wait`."""
+        """Return when all are on disk, the cursor with them. Full: waits, or raises Busy if not `wait`.
+
+        `fence` is that of the instance's lease: raises LeaseLost if the cursor is another node's now.
+        """
         while wait and not self.closing and self._busy():
             await self._clock.sleep(0.5)
-        return [_received(*kept) for kept in await self._keep(instance, envelopes, cursor=cursor, name=name)]
+        kept = await self._keep(instance, envelopes, cursor=cursor, name=name, fence=fence)
+        return [_received(*one) for one in kept]
 
     async def _keep(
         self, instance: str, envelopes: Sequence[Envelope], *, cursor: bytes | None = None, name: str = "",
-        deadline: float | None = None,
+        fence: int = 0, deadline: float | None = None,
     ) -> list[tuple[Journaled, NewEnvelope]]:  # fmt: skip
         """As `receive`, up to `deadline` of the loop's time; the receipt numbers are left for those who show them."""
         if busy := self._busy():
@@ -173,7 +181,7 @@ class Intake:
                 new = await asyncio.to_thread(lambda: [self._stowed(self._new(instance, one)) for one in envelopes])
         else:
             new = [self._new(instance, envelope) for envelope in envelopes]
-        cursors = [] if cursor is None else [NewCursor(instance, name, cursor)]
+        cursors = [] if cursor is None else [NewCursor(instance, name, cursor, fence)]
         if cursors and not protected("cursor"):
             await self._store.write(journal, [], cursors, self._store.node, to_millis(self._clock.now()))
         size = sum(envelope.size for envelope in new)
@@ -216,6 +224,8 @@ class Intake:
     def start(self) -> None:
         """Begin to journal."""
         self._task = asyncio.create_task(self._run(), name="journal")
+        if self._store.dialect == "postgresql":
+            self._counting = asyncio.create_task(self._count_on(), name="pending")
 
     async def stop(self) -> None:
         """Refuse what is new, finish what waits."""
@@ -223,6 +233,15 @@ class Intake:
         self._arrived.set()
         if self._task is not None:
             await self._task
+        if self._counting is not None:
+            self._counting.cancel()
+
+    async def _count_on(self) -> None:
+        """Other nodes journal and process, too: what is pending on all of them is asked of the store."""
+        while True:
+            with suppress(StoreError, OperationalError):
+                self.pending = await self._store.read(pending_count)
+            await self._clock.sleep(1)
 
     async def _run(self) -> None:
         while True:

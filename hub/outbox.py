@@ -7,6 +7,7 @@ an answer is `uncertain`: `effects.py` asks the far side before any second try. 
 
 import asyncio
 import random
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,19 +20,18 @@ from structlog.contextvars import bind_contextvars
 
 from context_store import CommitUnknown, Store, StoreAway, StoreBroken
 from context_store import outbox as rows
-from context_store.crashpoints import crashpoint
+from context_store.crashpoints import crashpoint, protected
 from context_store.outbox import UNKNOWN, Settled, StepRow, Work
 from context_store.text import canonical
-from context_store.times import to_millis
 from hub.config import Delivery
 from hub.effects import Effects, Result
-from hub.fabric.local import LocalFabric
+from hub.fabric import Fabric
 from hub.instances import Instance
 from hub.keys import Keys
 from hub.needs import Needs
 from hub.results import Settlement, settle_all
 from hub.telemetry import Telemetry
-from plugins import Clock, Outgoing, Pause, Refuse, Retry, Step, TicketWork, TrunklineError, Uncertain
+from plugins import Clock, LeaseLost, Outgoing, Pause, Refuse, Retry, Step, TicketWork, TrunklineError, Uncertain
 
 log = structlog.get_logger("trunkline.outbox")
 
@@ -65,7 +65,7 @@ class Outbox:
     """Runs until stopped; on every node, since claims are leased in the store."""
 
     store: Store
-    fabric: LocalFabric
+    fabric: Fabric
     instances: Mapping[str, Instance]
     effects: Effects
     needs: Needs
@@ -76,6 +76,8 @@ class Outbox:
     stopping: bool = False
     _health: dict[str, _Health] = field(default_factory=dict)
     _running: dict[int, tuple[int, asyncio.Task[None]]] = field(default_factory=dict)
+    _until: dict[int, float] = field(default_factory=dict)
+    """Work → until when its lease surely holds, on this machine's own clock."""
     _results: list[Settlement] = field(default_factory=list)
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -105,7 +107,7 @@ class Outbox:
         room = self.config.concurrency - len(self._running)
         if room <= 0:
             return 0
-        now = self._now()
+        now, asked = self._now(), time.monotonic()
         held = [name for name, health in self._health.items() if health.held_until > now]
         until, running = now + int(self.config.lease * 1000), list(self._running)
         works = await self.store.write(rows.claim, now, until, room, (), held, running)
@@ -115,6 +117,7 @@ class Outbox:
         for work in await self._plan(works):
             task = group.create_task(self._work(work), name=f"outbox-{work.id}")
             self._running[work.id] = (work.fence, task)
+            self._until[work.id] = asked + self.config.lease
         return len(works)
 
     async def _plan(self, works: Sequence[Work]) -> list[Work]:
@@ -167,6 +170,8 @@ class Outbox:
                 self._conclude(work, None)
             else:
                 await self._have_effects(work)
+        except LeaseLost:
+            self._leave(work)
         except TrunklineError as error:
             self._conclude(work, error)
         except (StoreAway, CommitUnknown) as error:
@@ -187,16 +192,26 @@ class Outbox:
             if step.done is not None:
                 done.append(Result.stored(step))
                 continue
-            result = await self.effects.have(work, step, came, done)
+            result = await self.effects.have(work, step, came, done, lambda: self._may(work))
             done.append(result)
             came = "queued"
             following = next((s for s in work.steps if s.n > step.n), None)
             if following is not None and not await self._keep_step(work, step.n, result, following.n):
-                self._running.pop(work.id, None)  # the lease was lost: whoever has it goes on
+                self._leave(work)
                 return
         self._succeeded(work.destination)
         self._results.append(Settlement.of_success(work, done, self._now()))
         self._settled.set()
+
+    def _may(self, work: Work) -> None:
+        """A node that stood still for longer than the lease has no effect any more: another one may have it."""
+        if protected("lease-out") and time.monotonic() > self._until.get(work.id, 0):
+            raise LeaseLost("the lease was not renewed in time")
+
+    def _leave(self, work: Work) -> None:
+        """The lease was lost: whoever has it goes on."""
+        log.warning("outbox.lease_lost", destination=work.destination)
+        self._running.pop(work.id, None)
 
     async def _keep_step(self, work: Work, n: int, result: Result, following: int) -> bool:
         """Until it is stored, however long the store is away: what was done must not be done again."""
@@ -314,15 +329,18 @@ class Outbox:
         while True:
             await self.clock.sleep(self.config.lease / 3)
             held = [(number, fence) for number, (fence, _) in self._running.items()]
+            self._until = {number: until for number, until in self._until.items() if number in self._running}
             if held:
-                until = self._now() + int(self.config.lease * 1000)
+                until, asked = self._now() + int(self.config.lease * 1000), time.monotonic()
                 try:
-                    await self.store.write(rows.renew, held, until)
+                    for number in await self.store.write(rows.renew, held, until):
+                        self._until[number] = asked + self.config.lease
                 except (StoreAway, CommitUnknown, OperationalError) as error:
                     log.warning("outbox.renew_failed", why=str(error))
 
     def _now(self) -> int:
-        return to_millis(self.clock.now())
+        """The store's: leases must end at the same moment for all nodes."""
+        return self.store.now()
 
 
 def _row(work: Work, n: int, step: Step, keys: Keys) -> StepRow:

@@ -22,13 +22,13 @@ from context_store.audit import add_events
 from context_store.blobs import BlobStore
 from context_store.crashpoints import crashpoint
 from context_store.lookups import gather
-from context_store.pending import Outcome, PendingEnvelope, claim_envelopes, settle
+from context_store.pending import Outcome, PendingEnvelope, claim_envelopes, settle, still_pending
 from context_store.record import Batch, Stale, record
 from context_store.text import canonical
 from context_store.times import to_millis
 from hub.config import Config
 from hub.draft import Draft
-from hub.fabric.local import LocalFabric
+from hub.fabric import Fabric
 from hub.instances import Instance
 from hub.intake import Intake, intake_topic
 from hub.items import Judge, wanted
@@ -55,7 +55,7 @@ class Pipeline:
 
     store: Store
     blobs: BlobStore
-    fabric: LocalFabric
+    fabric: Fabric
     intake: Intake
     parsers: Parsers
     instances: Mapping[str, Instance]
@@ -134,6 +134,8 @@ class Pipeline:
                 await self.store.write(_write, batch)
             except Stale as error:
                 log.info("pipeline.judged_again", envelopes=[p.envelope.id for p in parsed], why=str(error)[:200])
+                left = await self.store.read(still_pending, [p.envelope.id for p in parsed])
+                parsed = [p for p in parsed if p.envelope.id in left]  # the others are done by another node
                 continue
             self.telemetry.recorded(len(parsed), time.perf_counter() - began)
             crashpoint("record.committed")

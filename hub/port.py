@@ -16,12 +16,13 @@ from context_store.times import to_millis
 from hub.attempt import HubEgress, Renew
 from hub.draft import thread_hash
 from hub.egress import Client
-from hub.fabric.local import LocalFabric
+from hub.fabric import Fabric
 from hub.instances import Instance
 from hub.intake import Intake
 from hub.lines import thread_topic
-from plugins import Clock, Envelope, Line, Received, Signal
+from plugins import Clock, Envelope, LeaseLost, Line, Received, Signal
 
+LOST = -1
 EARLY_MS = 60_000
 POLL = 60.0
 """Seconds after which a feed looks again even if it was told nothing (R12); ten thousand of them share one store."""
@@ -31,7 +32,7 @@ class Port(HubEgress):
     """The hub, as far as one instance sees it."""
 
     def __init__(
-        self, instance: str, store: Store, blobs: BlobStore, vault: Vault, client: Client, fabric: LocalFabric,
+        self, instance: str, store: Store, blobs: BlobStore, vault: Vault, client: Client, fabric: Fabric,
         clock: Clock,
     ) -> None:  # fmt: skip
         super().__init__(client, clock, blobs=self._blob, tokens=self._token)
@@ -41,6 +42,8 @@ class Port(HubEgress):
         self._vault = vault
         self._fabric = fabric
         self._renewing = asyncio.Lock()
+        self.fence = 0
+        """Of the lease under which the runner runs; 0: it needs none, LOST: it has it no more."""
         self.intake: Intake
         self.evidence: Instance
 
@@ -50,7 +53,11 @@ class Port(HubEgress):
         self, *envelopes: Envelope, cursor: bytes | None = None, name: str = "", wait: bool = True
     ) -> Sequence[Received]:
         """As the protocol says."""
-        received = await self.intake.receive(self._instance, envelopes, cursor=cursor, name=name, wait=wait)
+        if self.fence == LOST:
+            raise LeaseLost(f"another node may run {self._instance} now")
+        received = await self.intake.receive(
+            self._instance, envelopes, cursor=cursor, name=name, wait=wait, fence=self.fence
+        )
         crashpoint("port.received")  # a mailbox's move comes after this
         self.evidence.answered(message=bool(envelopes))
         return received

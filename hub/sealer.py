@@ -13,7 +13,7 @@ from context_store import CommitUnknown, Store, StoreAway
 from context_store.audit import SealedEvent, publish_head, seal, sealed_events
 from context_store.crashpoints import crashpoint
 from context_store.times import from_millis, to_millis
-from hub.fabric.local import LocalFabric
+from hub.fabric import Fabric
 from hub.indexer import SEALED
 from plugins import Clock, Event
 from plugins.manager import Plugins
@@ -26,7 +26,7 @@ class Sealer:
     """One for each process; the store lets only one of them seal."""
 
     store: Store
-    fabric: LocalFabric
+    fabric: Fabric
     plugins: Plugins
     heads: Path
     clock: Clock
@@ -51,6 +51,7 @@ class Sealer:
             return False
         crashpoint("seal.committed")
         self.fabric.wake(SEALED)
+        self.fabric.announce(head.last_seq)
         await asyncio.to_thread(publish_head, self.heads, head)
         if self.plugins.observed:
             self._show(await self.store.read(sealed_events, head.n))

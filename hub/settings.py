@@ -5,6 +5,7 @@ docs/configuration.md is generated from here. What is read when, and from where,
 
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
@@ -12,6 +13,7 @@ from plugins import Domain, Fits, HostPort, Network, Secret
 from plugins.addresses import is_host_port, is_network, is_url
 
 STORES = ("sqlite:///", "postgresql+psycopg://")
+FABRICS = ("redis://", "rediss://", "unix://")
 STORE_WORDS = '"sqlite:///path" or "postgresql+psycopg://user:password@host/name"'
 _MEBI = 1 << 20
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
@@ -21,6 +23,11 @@ Count = Annotated[int, Meta(ge=1)]
 Allowed = Annotated[
     str, Fits('a network ("10.2.0.0/16") or "host:port"', lambda text: is_network(text) or is_host_port(text))
 ]
+
+
+def is_fabric(text: str) -> bool:
+    """What redis-py takes; a password stands in `fabric_password`, as a reference."""
+    return text.startswith(FABRICS) and not urlsplit(text).password
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -103,9 +110,9 @@ class Triage(Struct, frozen=True, kw_only=True):
     templates: Annotated[str, Meta(min_length=1, description="Folder of acknowledgements: NAME.LANGUAGE.md.")] = (
         "templates"
     )
-    articles: Annotated[
-        str, Meta(min_length=1, description="Folder of help articles: [SERVICE/]NAME.LANGUAGE.md.")
-    ] = "articles"
+    articles: Annotated[str, Meta(min_length=1, description="Folder of help articles: [SERVICE/]NAME.LANGUAGE.md.")] = (
+        "articles"
+    )
 
 
 class HubSettings(Struct, frozen=True, kw_only=True):
@@ -143,6 +150,16 @@ class HubSettings(Struct, frozen=True, kw_only=True):
             "trunkline.db in `data`. TRUNKLINE_STORE wins, and keeps a password out of this file."
         ),
     ] = ""
+    blobs: Annotated[
+        str,
+        Meta(description="Folder of large raw bytes and attachments; all nodes share one. Unset: blobs in `data`."),
+    ] = ""
+    fabric: Annotated[
+        str,
+        Fits('"redis://host:6379/0", "rediss://…" with TLS or "unix:///path", without a password', is_fabric),
+        Meta(description="The Redis that several nodes share; nothing in it is the truth. Unset: this node is alone."),
+    ] = ""
+    fabric_password: Annotated[Secret | None, Meta(description="Password of that Redis.")] = None
     rules: Annotated[str, Meta(min_length=1, description="The triage rules.")] = "rules.toml"
     metrics_token: Annotated[
         Secret | None,
