@@ -43,7 +43,7 @@ class BlobStore:
         if not (folder / "ff").is_dir():
             for number in range(256):
                 (folder / f"{number:02x}").mkdir(parents=True, exist_ok=True)
-            _sync_folder(folder)
+            sync_folder(folder)
 
     def stow(self, data: bytes) -> bytes:
         """SHA-256 of `data`, which is in the folder then if it is too large for a row. Call it before the transaction.
@@ -74,7 +74,7 @@ class BlobStore:
                 os.fsync(file.fileno())
             temporary.replace(path)
         # also for a file that another thread has just renamed: its entry may not be on disk yet
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         crashpoint("blob.written")
 
     def put(self, conn: Connection, data: Sequence[bytes], now: int) -> list[bytes]:
@@ -173,7 +173,8 @@ def _older(path: Path, moment: float) -> bool:
         return False
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """What was made, renamed and deleted in it stays so after a power cut."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import random
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -27,6 +28,8 @@ class Fault:
     """Words of the server and what the client hears instead: capabilities that are stripped or missing."""
     latency: float = 0.0
     """Seconds by which every chunk is late."""
+    chance: float = 1.0
+    """How likely each such sight of `trigger` is to begin it."""
     times: int = 1 << 30
     """On how many connections; later ones are honest."""
 
@@ -34,13 +37,17 @@ class Fault:
 class FaultProxy:
     """`async with FaultProxy(host, port, fault) as proxy:` and connect to `127.0.0.1:proxy.port`."""
 
-    def __init__(self, host: str, port: int, fault: Fault | None = None) -> None:
+    def __init__(self, host: str, port: int, fault: Fault | None = None, seed: int = 0) -> None:
         self.fault = fault or Fault()
+        self._chance = random.Random(seed)
         self.connections = 0
         self.began = 0
         """On how many connections a fault has begun: a test of a fault asserts that it happened."""
         self._target = (host, port)
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def strikes(self, fault: Fault) -> bool:
+        return self._chance.random() < fault.chance
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -104,7 +111,12 @@ class _Link:
 
     async def _up(self) -> None:
         async for chunk in _chunks(self._client[0], self._fault.latency):
-            if not self._on and self._fault.trigger and self._fault.trigger in chunk:
+            if (
+                not self._on
+                and self._fault.trigger
+                and self._fault.trigger in chunk
+                and self._proxy.strikes(self._fault)
+            ):
                 self._begin()
             if self._on and self._fault.deaf:
                 await asyncio.Event().wait()

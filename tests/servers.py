@@ -249,30 +249,39 @@ def _group(user: str) -> str:
 
 
 class PostgreSQL:
-    """One cluster on a unix socket; `database()` is fresh and copied from a template. fsync is off: no power fails."""
+    """One cluster on a unix socket; `database()` is fresh and copied from a template. fsync is off: no power fails.
 
-    def __init__(self, folder: Path) -> None:
+    `tcp`: on a loopback port too, for what stands between a client and its server.
+    """
+
+    def __init__(self, folder: Path, *, tcp: bool = False) -> None:
         self.room = folder
+        self.port = free_port() if tcp else 5432
         self._user = "postgres" if ROOT else getpass.getuser()
         debian = "/usr/lib/postgresql/*/bin/"
         initdb = program("initdb", debian + "initdb")
-        server = program("postgres", debian + "postgres")
-        log = folder / "log"
-        as_user = {"user": self._user, "group": _group(self._user), "cwd": folder} if ROOT else {"cwd": folder}
+        self._server = program("postgres", debian + "postgres")
+        self._as_user = {"user": self._user, "group": _group(self._user), "cwd": folder} if ROOT else {"cwd": folder}
         if ROOT:
             shutil.chown(folder, self._user)
         subprocess.run(
             [initdb, "-D", folder / "data", "-A", "trust", "-U", "trunkline", "-E", "UTF8", "--locale=C", "-N"],
-            check=True, stdout=subprocess.DEVNULL, **as_user,
+            check=True, stdout=subprocess.DEVNULL, **self._as_user,
         )  # fmt: skip
+        self._listen = "127.0.0.1" if tcp else ""
+        self.start()
+
+    def start(self) -> None:
+        """At first, and again after `crash`: it recovers by itself."""
+        log = self.room / "log"
         options = {
-            "listen_addresses": "", "unix_socket_directories": folder, "fsync": "off", "full_page_writes": "off",
-            "max_connections": 200, "shared_buffers": "64MB",
+            "listen_addresses": self._listen, "port": self.port, "unix_socket_directories": self.room,
+            "fsync": "off", "full_page_writes": "off", "max_connections": 200, "shared_buffers": "64MB",
         }  # fmt: skip
         flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
-        with log.open("wb") as out:
+        with log.open("ab") as out:
             self._process = subprocess.Popen(
-                [server, "-D", folder / "data", *flags], stdout=out, stderr=subprocess.STDOUT, **as_user
+                [self._server, "-D", self.room / "data", *flags], stdout=out, stderr=subprocess.STDOUT, **self._as_user
             )
         wait_until(self._accepts, "postgresql", log)
 
@@ -280,9 +289,15 @@ class PostgreSQL:
         self._process.send_signal(signal.SIGINT)  # "fast": clients are cut off
         self._process.wait(20)
 
+    def crash(self) -> None:
+        """`stop -m immediate`: every backend ends where it stands, nothing is written."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(20)
+
     def url(self, database: str) -> str:
         """For SQLAlchemy; psycopg itself takes it without `+psycopg`."""
-        return f"postgresql+psycopg://trunkline@/{database}?host={self.room}"
+        port = "" if self.port == 5432 else f"&port={self.port}"
+        return f"postgresql+psycopg://trunkline@/{database}?host={self.room}{port}"
 
     def database(self, template: str = "template1") -> str:
         """The URL of a fresh database. A prepared one (migrated, say) makes a good template: close it first."""
@@ -304,7 +319,9 @@ class PostgreSQL:
         import psycopg
 
         try:
-            with psycopg.connect(f"postgresql://trunkline@/postgres?host={self.room}", autocommit=True) as connection:
+            with psycopg.connect(
+                f"postgresql://trunkline@/postgres?host={self.room}&port={self.port}", autocommit=True
+            ) as connection:
                 connection.execute(statement)
         except psycopg.OperationalError as error:
             raise OSError(str(error)) from error

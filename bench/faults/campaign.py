@@ -74,10 +74,10 @@ class Campaigns:
 
 
 @contextlib.contextmanager
-def placed(url: str, seed: int) -> Iterator[Place]:
+def placed(url: str, seed: int, *, nodes: int = 1, fabric: str = "") -> Iterator[Place]:
     folder = Path(tempfile.mkdtemp(prefix="tl-faults-"))
     try:
-        yield Place(folder, url, seed)
+        yield Place(folder, url, seed, nodes=nodes, fabric=fabric)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -26,6 +26,7 @@ LARGE = "x" * (300 << 10)
 GIVES_UP = 0.2
 """How often a client does not come again after an unknown outcome."""
 PATIENCE = 15.0
+ANSWERS = (200, 303, 429, 503)
 
 Send = Callable[[], Coroutine[Any, Any, bool]]
 
@@ -35,10 +36,10 @@ class Load:
 
     def __init__(
         self, place: Place, *, lanes: int = 4, think: float = 0.04, kinds: str = "hook portal mail feed",
-        targets: Sequence[str] = ("a", "b", "c", "", ""),
+        targets: Sequence[str] = ("a", "b", "c", "", ""), patience: float = PATIENCE,
     ) -> None:  # fmt: skip
         """`think`: seconds between two messages of a lane; `targets`: classes of the far side, "" the query log."""
-        self._targets = targets
+        self._targets, self._patience = targets, patience
         self._place, self._lanes, self._think, self._kinds = place, lanes, think, kinds.split()
         self._random = random.Random(place.seed)
         self._ledger = Ledger(place.sent)
@@ -49,13 +50,15 @@ class Load:
         """Give up what is begun, too."""
         self.acked = asyncio.Event()
         self.acks = 0
+        self.refused = 0
+        """Answers that said: later."""
 
     async def run(self) -> None:
         workers: list[Coroutine[Any, Any, None]] = []
         if "hook" in self._kinds:
             workers += [self._hook_lane(number) for number in range(self._lanes)]
         workers += [worker() for kind, worker in self._others() if kind in self._kinds]
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE)) as self._http:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._patience)) as self._http:
             await asyncio.gather(*workers)
         self._ledger.close()
 
@@ -93,9 +96,13 @@ class Load:
         url = f"http://127.0.0.1:{self._place.web}/in/{instance}/"
         async with self._http.post(url, data=body, headers=headers, allow_redirects=False) as answer:
             await answer.read()
-            if answer.status not in (200, 303, 503):
+            if answer.status not in ANSWERS:
                 raise AssertionError(f"{instance} answered {answer.status}")
-            return answer.status != 503
+            later = answer.status in (429, 503)
+            if later and not answer.headers.get("Retry-After", "").isdigit():
+                raise AssertionError(f"{instance} said {answer.status} and not when to come again")
+            self.refused += later
+            return not later
 
     # ---- the sources ------------------------------------------------------------------------------------------
 
@@ -161,9 +168,9 @@ class Load:
             ).encode()
 
             async def send(raw: bytes = raw) -> bool:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(self._patience):
                     client = aiosmtplib.SMTP(
-                        hostname="127.0.0.1", port=self._place.smtp, timeout=PATIENCE, start_tls=False
+                        hostname="127.0.0.1", port=self._place.smtp, timeout=self._patience, start_tls=False
                     )
                     async with client:
                         await client.sendmail("ann@acme.test", ["desk@hub.test"], raw)

@@ -67,9 +67,10 @@ async def healed(place: Place) -> str:
         if time.monotonic() > deadline:
             break
         await asyncio.sleep(0.1)
-    place.served.signal(signal.SIGTERM)
-    code = await place.served.ended(40)
-    return left or ("" if code == 0 else f"the hub ended with {code}: {place.served.tail()}")
+    for node in place.nodes:
+        node.signal(signal.SIGTERM)
+    ends = [(node, await node.ended(40)) for node in place.nodes]
+    return left or "".join(f"a hub ended with {code}: {node.tail()}" for node, code in ends if code != 0)
 
 
 async def judged(place: Place, times: Times | None = None) -> Verdict:
