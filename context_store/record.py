@@ -68,6 +68,9 @@ class Batch:
     identities: dict[int, tuple[int, int | None]] = field(default_factory=dict)
     """id → (assurance, last_ack_at)"""
     barred: dict[int, str] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+    """Of identities."""
+    user_names: dict[int, str] = field(default_factory=dict)
     relinked: set[int] = field(default_factory=set)
     """Identities with a new link: whose they are is worked out again"""
     threads: dict[int, tuple[int, int, int, bytes]] = field(default_factory=dict)
@@ -176,6 +179,8 @@ def _change(conn: Connection, batch: Batch) -> None:
         [(iid, *values) for iid, values in sorted(batch.identities.items())],
     )
     bulk.update(conn, t.identities, ("id", "barred"), sorted(batch.barred.items()))
+    bulk.update(conn, t.identities, ("id", "name"), sorted(batch.names.items()))
+    bulk.update(conn, t.users, ("id", "name"), sorted(batch.user_names.items()))
     if batch.relinked:  # rare: a provider vouched for a second address
         relink(conn, batch.relinked)
     bulk.update(

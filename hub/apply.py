@@ -11,6 +11,7 @@ from context_store.text import canonical, lane_of
 from context_store.times import to_millis
 from hub.draft import Draft, as_json, identity_hash, message_hash, thread_hash
 from hub.keys import Keys
+from hub.recognise import Directory, follow
 from plugins import Edited, Fact, Item, Receipt, Ticket, Touched
 
 PATIENCE_MS = 6 * 3_600_000
@@ -86,7 +87,7 @@ def waited(draft: Draft, message: KnownMessage, waiting: Waiting) -> None:
     draft.batch.settled_items.append((waiting.id, outcome, reason, number))
 
 
-def fact(draft: Draft, item: Fact) -> tuple[str, str, int | None]:
+def fact(draft: Draft, item: Fact, directory: Directory) -> tuple[str, str, int | None]:
     """(outcome, reason, None) of what a provider says about an identity."""
     known = draft.known.identities.get(identity_hash(item.who))
     if known is None:
@@ -95,6 +96,10 @@ def fact(draft: Draft, item: Fact) -> tuple[str, str, int | None]:
         other = f"{item.other.scheme}:{item.other.value}" if item.other else ""
         draft.event("user.suggested", known.user_id, "channel", {"identity": known.value, "other": other})
         return "recorded", "suggested to an agent: nothing links by a provider's word alone", None
+    if item.what == "profile":
+        draft.call(known, item.name)
+        follow(draft, known, known.assurance, item.claims, directory)
+        return "recorded", "", None
     barred = {"blocked": "blocked", "opted_out": "opted_out", "left": "left", "opted_in": ""}[item.what]
     known.barred = barred
     draft.batch.barred[known.id] = barred

@@ -111,6 +111,15 @@ class Draft:
         self.known.users[user.id] = user
         return found
 
+    def call(self, identity: KnownIdentity, name: str) -> None:
+        """What somebody is called, by their provider; a user's own name stays."""
+        if not (name := canonical(name, 1024)):
+            return
+        self.batch.names[identity.id] = name
+        user = self.known.users.get(identity.user_id)
+        if user is not None and not user.name:
+            user.name = self.batch.user_names[user.id] = name
+
     def touch_identity(self, identity: KnownIdentity) -> None:
         """Write what changed on an identity; a new one is written with its row, so this comes after it."""
         self.batch.identities[identity.id] = (identity.assurance, identity.last_ack_at)

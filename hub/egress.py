@@ -32,11 +32,16 @@ CONNECTIONS = 256
 IDLE = 1.0
 """Seconds that a connection is kept: enough for a busy lane (twice the calls on loopback without TLS), too short to
 meet a server's idle time-out, which would lose the answer to an effect that goes out just then."""
+HEARTBEAT = 30.0
+"""Seconds between pings on a dialled WebSocket; one that does not answer in half of them is gone."""
+WS_CLOSE = 0.5
+"""Seconds for the far side's closing frame: a runner must end within a second."""
 MAX_RETRY_AFTER = 86400.0
 """Seconds; a far side that names a longer wait is asked again after a day."""
 EXCERPT = 200
 """Characters of an error's body that are shown to the administrator."""
 
+_WEBSOCKET = re.compile(r"^ws(?=s?:)", re.IGNORECASE)
 _METHOD = re.compile(r"(?!CONNECT$|TRACE$)[A-Z]{3,20}", re.ASCII)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110 §5.6.2
 _HEADER_VALUE = re.compile(r"[\t -~]*", re.ASCII)
@@ -158,6 +163,33 @@ class Client:
         log.warning("egress refused", method=call.method, why=why)
         raise Refuse("egress_refused", why)  # outside of except: no context that a traceback would show
 
+    async def dial(self, call: Call) -> aiohttp.ClientWebSocketResponse:
+        """A WebSocket, where `call.url` is `wss:` (or `ws:`, where http is allowed).
+
+        Raises: as `exchange` before a connection stood, Retry for any other answer than a WebSocket.
+        """
+        try:
+            target = self._guard.target(_WEBSOCKET.sub("http", _url(call)))
+            headers = _headers(call)
+            if self._closed:
+                raise Retry("the hub is stopping")
+            async with asyncio.timeout(self._config.timeout):
+                return await self._session(target.plain).ws_connect(
+                    target.url,
+                    headers=headers,
+                    heartbeat=HEARTBEAT,
+                    autoping=False,
+                    max_msg_size=self._config.max_answer,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=WS_CLOSE),
+                )
+        except (Refused, _Lost, aiohttp.ClientError, OSError, ValueError) as error:
+            failure = error.error if isinstance(error, _Lost) else error
+        why = f"WebSocket: {_words(failure, call)}"
+        log.info("egress failed", why=why)
+        if isinstance(failure, Refused):  # outside of except, as above
+            raise Refuse("egress_refused", why)
+        raise Retry(why)
+
     async def close(self) -> None:
         """Cuts what is under way; later calls are Retry."""
         self._closed = True
@@ -231,6 +263,7 @@ class Client:
             trace = aiohttp.TraceConfig()
             trace.on_connection_create_end.append(_connected)
             trace.on_connection_reuseconn.append(_connected)
+            trace.on_request_redirect.append(_redirected)
             self._sessions[plain] = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -246,9 +279,17 @@ class Client:
 
 async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
     trip = context.trace_request_ctx
+    if trip is None:  # a WebSocket
+        return
     if trip.may is not None:
         trip.may()
     trip.connected = True
+
+
+async def _redirected(_session: aiohttp.ClientSession, _context: SimpleNamespace, params: Any) -> None:
+    """Only a WebSocket's handshake gets here: aiohttp can't be told not to follow, and an address goes unvetted."""
+    params.response.close()
+    raise Refused("the far side redirects elsewhere")
 
 
 def _url(call: Call) -> str:

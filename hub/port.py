@@ -14,13 +14,14 @@ from context_store.secrets import Vault
 from context_store.text import hash_key
 from context_store.times import to_millis
 from hub.attempt import HubEgress, Renew
+from hub.dialled import Dialled
 from hub.draft import thread_hash
 from hub.egress import Client
 from hub.fabric import Fabric
 from hub.instances import Instance
 from hub.intake import Intake
 from hub.lines import thread_topic
-from plugins import Clock, Envelope, LeaseLost, Line, Received, Signal
+from plugins import Call, Clock, Envelope, LeaseLost, Line, Link, Received, Signal
 
 LOST = -1
 EARLY_MS = 60_000
@@ -69,6 +70,10 @@ class Port(HubEgress):
     def alive(self) -> None:
         """As the protocol says."""
         self.evidence.answered()
+
+    async def dial(self, call: Call) -> Link:
+        """As the protocol says."""
+        return Dialled(await self._client.dial(call), self.alive)
 
     # ---- the desk --------------------------------------------------------------------------------------
 

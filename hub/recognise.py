@@ -49,18 +49,20 @@ def _domain(claim: Claim) -> str:
 def recognise(draft: Draft, message: Message, directory: Directory) -> KnownIdentity:
     """The sender's identity; further claims are linked, suggested, or left alone."""
     sender = draft.identity(message.sender, directory.organisation(message.sender))
-    for claim in message.claims[:MOST_CLAIMS]:
-        key = identity_hash(claim.identity)
-        if key == identity_hash(message.sender.identity):
-            continue
-        known = draft.known.identities.get(key)
+    follow(draft, sender, message.sender.assurance, message.claims, directory)
+    return sender
+
+
+def follow(draft: Draft, sender: KnownIdentity, assurance: int, claims: Sequence[Claim], directory: Directory) -> None:
+    """What else the channel calls somebody whom it knows by `assurance`."""
+    for claim in claims[:MOST_CLAIMS]:
+        known = draft.known.identities.get(identity_hash(claim.identity))
         if known is not None and known.user_id == sender.user_id:
             continue
-        if message.sender.assurance >= 1 and directory.vouched(claim):
+        if assurance >= 1 and directory.vouched(claim):
             _link(draft, sender, draft.identity(claim, directory.organisation(claim)), claim)
         elif known is not None:
             _suggest(draft, sender, known, claim)
-    return sender
 
 
 def _link(draft: Draft, sender: KnownIdentity, other: KnownIdentity, claim: Claim) -> None:

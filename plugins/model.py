@@ -252,9 +252,13 @@ class Fact(Struct, frozen=True, kw_only=True, tag="fact"):
     key: Annotated[str, Meta(min_length=1)]
     at: Instant
     who: Identity
-    what: Literal["same_as", "blocked", "opted_out", "opted_in", "left"]
+    what: Literal["same_as", "blocked", "opted_out", "opted_in", "left", "profile"]
     other: Identity | None = None
     """same_as: the provider moved the account (number changed)."""
+    name: Short = ""
+    """profile: what the person is called there."""
+    claims: Sequence[Claim] = ()
+    """profile: further identities that the provider names, as in `Message.claims`."""
 
 
 class Touched(Struct, frozen=True, kw_only=True, tag="touched"):

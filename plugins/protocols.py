@@ -100,6 +100,19 @@ class Desk(Protocol):
         """Does this continuation token or PIN open its query? Tries are counted and limited."""
 
 
+class Link(Protocol):
+    """One WebSocket: dialled by us, or accepted."""
+
+    async def receive(self) -> str | None:
+        """The next text frame; None when the peer has gone."""
+
+    async def send(self, text: str) -> None:
+        """Raises ConnectionError when the peer has gone."""
+
+    async def close(self, code: int) -> None:
+        """RFC 6455 §7.4 codes."""
+
+
 class HubPort(Egress, Desk, Protocol):
     """What a running connector holds of the hub."""
 
@@ -117,6 +130,12 @@ class HubPort(Egress, Desk, Protocol):
     def alive(self) -> None:
         """The source answered, even if it had nothing: health comes from this."""
 
+    async def dial(self, call: Call) -> Link:
+        """A WebSocket to a `wss` address, under the guard of `call`; every frame of the far side counts as `alive`.
+
+        Raises: Refuse by the guard, Retry if nobody answers as a WebSocket.
+        """
+
     def feed(self, thread: str, after: int) -> AsyncGenerator[Line | Signal, None]:
         """Recorded lines of a thread after `after`, then live ones and signals, of all nodes. Endless: close it."""
 
@@ -124,19 +143,10 @@ class HubPort(Egress, Desk, Protocol):
         """Ephemeral (`typing`): to all that follow the thread now, the caller too; never stored."""
 
 
-class SocketLink(Protocol):
+class SocketLink(Link, Protocol):
     """One accepted WebSocket."""
 
     request: Request
-
-    async def receive(self) -> str | None:
-        """The next text frame; None when the peer has gone."""
-
-    async def send(self, text: str) -> None:
-        """Raises ConnectionError when the peer has gone."""
-
-    async def close(self, code: int) -> None:
-        """RFC 6455 §7.4 codes."""
 
 
 # ---- in ----------------------------------------------------------------------------------------------

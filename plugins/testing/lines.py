@@ -11,6 +11,7 @@ import aiohttp
 
 from plugins.errors import Pause, Refuse, Retry, Uncertain
 from plugins.model import Answer, Call, Secret
+from plugins.protocols import Link
 from plugins.testing.stubs import StubAttempt, StubHub
 
 PATIENCE = 1.0
@@ -26,7 +27,7 @@ async def exchange(call: Call, expect: Collection[int], patience: float) -> Answ
         async with (
             asyncio.timeout(patience),
             aiohttp.ClientSession() as session,
-            session.request(call.method, url, data=call.body, headers=headers) as response,
+            session.request(call.method, url, data=call.body, headers=headers, allow_redirects=False) as response,
         ):
             answer = Answer(
                 status=response.status,
@@ -69,3 +70,34 @@ class LiveHub(StubHub):
     async def call(self, call: Call, *, expect: Collection[int] = ()) -> Answer:
         self.calls.append(call)
         return await exchange(call, expect, 60.0)
+
+    async def dial(self, call: Call) -> Link:
+        self.calls.append(call)
+        url = call.url.reveal() if isinstance(call.url, Secret) else call.url
+        session = aiohttp.ClientSession()
+        try:
+            return _Wire(session, await session.ws_connect(url), self)
+        except aiohttp.ClientError as error:
+            await session.close()
+            raise Retry(f"no WebSocket: {type(error).__name__}") from error
+
+
+class _Wire:
+    """A dialled WebSocket; pings are aiohttp's business."""
+
+    def __init__(self, session: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse, hub: StubHub) -> None:
+        self._session, self._socket, self._hub = session, socket, hub
+
+    async def receive(self) -> str | None:
+        frame = await self._socket.receive()
+        if frame.type is not aiohttp.WSMsgType.TEXT:
+            return None
+        self._hub.alive()
+        return str(frame.data)
+
+    async def send(self, text: str) -> None:
+        await self._socket.send_str(text)
+
+    async def close(self, code: int) -> None:
+        await self._socket.close(code=code)
+        await self._session.close()

@@ -4,7 +4,9 @@ import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from plugins.errors import Retry
 from plugins.model import Answer, Call, Done, Envelope, Line, Received, Signal
+from plugins.protocols import Link
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -119,6 +121,10 @@ class StubHub(StubEgress):
 
     def alive(self) -> None:
         self.seen += 1
+
+    async def dial(self, call: Call) -> Link:
+        self.calls.append(call)
+        raise Retry("nothing listens there")
 
     async def feed(self, thread: str, after: int) -> AsyncGenerator[Line | Signal, None]:
         for line in self.lines.get(thread, []):
