@@ -8,7 +8,8 @@ _MILLI = timedelta(milliseconds=1)
 
 def to_millis(moment: datetime) -> int:
     """Of a moment with its zone; a naive one raises TypeError. Exact, unlike `timestamp()`."""
-    return (moment - _EPOCH) // _MILLI
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
 
 
 def from_millis(millis: int) -> datetime:

@@ -98,8 +98,10 @@ class Pipeline:
 
     async def take(self, pending: Sequence[PendingEnvelope]) -> None:
         """Parse, judge and record; what fails to parse is tried again or parked, the others go on."""
-        whole, damaged = await asyncio.to_thread(self._with_bytes, pending)
-        await self._note_failures(damaged)
+        whole = pending
+        if any(envelope.raw_sha for envelope in pending):
+            whole, damaged = await asyncio.to_thread(self._with_bytes, pending)
+            await self._note_failures(damaged)
         for part in (whole,) if self.isolated else _quick_first(whole):
             parsed = await self.parsers.parse(part)
             await self._note_failures([p for p in parsed if p.cause])

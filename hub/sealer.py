@@ -20,6 +20,9 @@ from plugins.manager import Plugins
 
 log = structlog.get_logger("trunkline.sealer")
 
+PAUSE = 0.05
+"""Seconds between two blocks: each costs two flushes whatever its size, so what comes meanwhile shares the next."""
+
 
 @dataclass(slots=True)
 class Sealer:
@@ -41,7 +44,9 @@ class Sealer:
                 log.warning("sealer.store_away", why=str(error))
                 more = False
                 await self.clock.sleep(1)
-            if not more:
+            if more:
+                await self.clock.sleep(PAUSE)
+            else:
                 await self.fabric.wait("events", 2)
 
     async def seal(self) -> bool:
