@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -43,12 +44,19 @@ def serve(*, common: Common = DEFAULT) -> int:
     if crash or unprotected:
         log.critical("serve.fault_test", crash=crash, unprotected=unprotected)
     arm(crash, unprotected)
+    _more_files()
     try:
         with private():
             return uvloop.run(_serve(build(config)))
     except OSError as error:
         taken = [f"{where}: {why}" for where, why in _shut(config) if where == "hub.listen"]
         raise Unreachable("\n".join(taken) or f"can't listen or write: {error}") from error
+
+
+def _more_files() -> None:
+    """Each open chat is a file: as many as this process may have, since 1024 is a default of old times."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _shut(config: Config) -> list[tuple[str, str]]:

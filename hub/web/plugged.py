@@ -5,6 +5,10 @@ sites (a widget's script), with the same content for everybody and no cookies in
 """
 
 import asyncio
+import resource
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
@@ -13,7 +17,9 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from hub.instances import Instance
 from hub.web import polled
+from hub.web.bodies import AFTER
 from hub.web.inbound import described
+from hub.web.peer import peer_of
 from hub.web.site import HUB
 from plugins import Page, Request
 
@@ -23,6 +29,38 @@ SOCKETS: web.AppKey[Any] = web.AppKey("sockets", WeakSet)
 PAGES = web.AppKey("pages", dict[str, dict[str, Page]])
 LARGEST_FRAME = 1 << 20
 HEARTBEAT = 30.0
+MOST = 50_000
+"""Connections, some 30 KiB of memory each."""
+FAREWELL = 5.0
+"""Seconds in which all peers may answer that they have heard of a stop."""
+
+
+class Room:
+    """How many connections stand, of everybody and of each peer; the rest of the files is for webhooks and pages."""
+
+    def __init__(self) -> None:
+        """Three quarters of the files that this process may open, `MOST` at the most; one peer has half of them."""
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.most = MOST if files == resource.RLIM_INFINITY else min(MOST, files * 3 // 4)
+        self._held: Counter[str] = Counter()
+
+    @contextmanager
+    def taken(self, peer: str) -> Iterator[None]:
+        """While the connection stands. Raises HTTPTooManyRequests, HTTPServiceUnavailable."""
+        if self._held[peer] >= (self.most + 1) // 2:
+            raise web.HTTPTooManyRequests(text="Your address has too many connections.", headers=AFTER)
+        if self._held.total() >= self.most:
+            raise web.HTTPServiceUnavailable(text="Too many connections. Try again in a moment.", headers=AFTER)
+        self._held[peer] += 1
+        try:
+            yield
+        finally:
+            self._held[peer] -= 1
+            if not self._held[peer]:
+                del self._held[peer]
+
+
+ROOM = web.AppKey("room", Room)
 
 
 def _instance(request: web.Request, role: str) -> Instance:
@@ -79,18 +117,19 @@ async def socket(request: web.Request) -> web.WebSocketResponse:
     answer = web.WebSocketResponse(max_msg_size=LARGEST_FRAME, heartbeat=HEARTBEAT, compress=False)  # less memory
     if not answer.can_prepare(request).ok:
         raise web.HTTPBadRequest(text="a WebSocket is expected here")
-    await answer.prepare(request)
-    request.app[SOCKETS].add(answer)
-    try:
-        await instance.connector.serve(_Link(answer, described(hub, request, b"")), hub.ports[instance.id])
-    except (ConnectionError, asyncio.CancelledError):
-        raise
-    except (Exception, SystemExit) as error:  # a plugin's own trouble
-        log.exception("socket.failed", instance=instance.id)
-        instance.failed(error)
-        await answer.close(code=WSCloseCode.INTERNAL_ERROR)
-    else:
-        await answer.close()
+    with request.app[ROOM].taken(peer_of(request)):
+        await answer.prepare(request)
+        request.app[SOCKETS].add(answer)
+        try:
+            await instance.connector.serve(_Link(answer, described(hub, request, b"")), hub.ports[instance.id])
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except (Exception, SystemExit) as error:  # a plugin's own trouble
+            log.exception("socket.failed", instance=instance.id)
+            instance.failed(error)
+            await answer.close(code=WSCloseCode.INTERNAL_ERROR)
+        else:
+            await answer.close()
     return answer
 
 
@@ -98,10 +137,15 @@ async def poll(request: web.Request) -> web.Response:
     """POST /ws/{instance}/{tail}: the same frames where no socket gets through."""
     instance = _instance(request, "socket")
     hub = request.app[HUB]
-    return await polled.answer(request, instance, described(hub, request, b""), hub.ports[instance.id])
+    with request.app[ROOM].taken(peer_of(request)):
+        return await polled.answer(request, instance, described(hub, request, b""), hub.ports[instance.id])
 
 
 async def close_sockets(app: web.Application) -> None:
-    """At a stop: clients hear that the service restarts, and come again."""
-    for answer in set(app[SOCKETS]):
-        await answer.close(code=WSCloseCode.SERVICE_RESTART, message=b"restarting")
+    """At a stop: clients hear that the service restarts, all at once, and come again."""
+    said = {"code": WSCloseCode.SERVICE_RESTART, "message": b"restarting"}
+    closing = [asyncio.create_task(answer.close(**said)) for answer in set(app[SOCKETS])]
+    if closing:
+        _, left = await asyncio.wait(closing, timeout=FAREWELL)
+        for task in left:
+            task.cancel()

@@ -74,7 +74,7 @@ def make_app(hub: Hub, operations: Operations) -> web.Application:
     app[HUB], app[OPERATIONS] = hub, operations
     app[SCRAPE], app[BODIES] = Scrape(hub), Bodies(hub.config.limits)
     app.on_response_prepare.append(add_headers)
-    app[plugged.SOCKETS], app[plugged.PAGES] = WeakSet(), {}
+    app[plugged.SOCKETS], app[plugged.PAGES], app[plugged.ROOM] = WeakSet(), {}, plugged.Room()
     app.on_shutdown.append(plugged.close_sockets)
     mount(app, CONSOLE)
     app.router.add_route("*", "/in/{instance}", inbound)

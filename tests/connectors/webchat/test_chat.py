@@ -3,10 +3,12 @@
 import asyncio
 import json
 
+import aiohttp
 import pytest
 from joserfc import jwk, jwt
 
 from bench.chat_window import SITE
+from hub.web.plugged import ROOM
 from tests.connectors.webchat.conftest import JWT_KEY, until
 
 TEXTS = "SELECT text FROM messages WHERE direction = 'in' ORDER BY id"
@@ -213,3 +215,19 @@ async def test_plain_http_that_is_no_list_of_frames_is_400(desk, http):
     for body in (b"", b"{}", b"[1]", b"[" * 10_000, b"\xff"):
         async with http.post(f"http://127.0.0.1:{desk.hub.port}/ws/help", data=body) as answer:
             assert answer.status == 400
+
+
+async def test_one_address_does_not_take_all_connections(desk, window, http):
+    room = desk.hub._runners[0].app[ROOM]
+    room.most = 4
+    url, headers = f"http://127.0.0.1:{desk.hub.port}/ws/help", {"Origin": SITE}
+    async with window(), window():
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(url, headers=headers)
+        assert refused.value.status == 429
+        room.most = 2
+        async with http.post(url, json=[], headers=headers) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (429, "5")
+    room.most = 4
+    async with window(), window():  # who goes makes room
+        pass
