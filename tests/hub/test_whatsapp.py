@@ -1,0 +1,51 @@
+"""WhatsApp and a whole hub."""
+
+from datetime import timedelta
+
+from tests.hub.stories import Line, Stories
+
+
+class TestWhatsAppStories(Stories):
+    kind = "whatsapp"
+    more = 'template = { name = "answer_waiting", language = "en" }'
+
+    async def test_receipts_move_the_delivery_forward_and_never_back(self, line: Line) -> None:
+        await self._one_query(line)
+        await line.reply("Try again now")
+        await line.desk.settle()
+        ref = line.far.heard[-1].ref
+        for state in ("read", "delivered", "sent"):
+            await line.push(line.far.status(ref, state))
+            await line.desk.settle()
+        assert await line.desk.column("SELECT delivery FROM messages ORDER BY id DESC LIMIT 1") == ["read"]
+
+    async def test_answer_that_whatsapp_fails_to_deliver_is_a_failed_delivery_with_its_reason(self, line: Line) -> None:
+        await self._one_query(line)
+        await line.reply("Try again now")
+        await line.desk.settle()
+        errors = [{"code": 131026, "title": "Message undeliverable"}]
+        await line.push(line.far.status(line.far.heard[-1].ref, "failed", errors=errors))
+        await line.desk.settle()
+        assert await line.desk.column("SELECT delivery FROM messages ORDER BY id DESC LIMIT 1") == ["failed"]
+        [body] = await line.desk.column("SELECT body FROM events WHERE kind = 'message.failed'")
+        assert "recipient_unknown: 131026 Message undeliverable" in body
+
+    async def test_answer_after_the_window_goes_out_in_the_template_or_is_parked_by_name(self, line: Line) -> None:
+        await self._one_query(line)
+        line.desk.clock.by += timedelta(hours=25)
+        line.far.closed = True
+        await line.reply("Still there?")
+        await line.desk.settle()
+        assert line.heard("Still there?") == 1
+        assert await line.delivery() == [("done", None, False)]
+        await line.reply("Too long " * 200)
+        await line.desk.settle()
+        assert await line.delivery() == [("parked", "too_long", False)]
+        assert line.heard("Too long") == 0
+
+    async def test_file_is_fetched_after_the_message_is_recorded(self, line: Line) -> None:
+        line.far.files["f1"] = ("text/plain", b"log lines")
+        file = {"id": "f1", "filename": "a.log", "caption": "See file"}
+        await line.push(line.far.says("", type="document", document=file))
+        await line.until_recorded(1)
+        assert await line.desk.rows("SELECT name, size FROM attachments") == [("a.log", 9)]
