@@ -12,6 +12,7 @@ import json
 import os
 import random
 import resource
+import signal
 import socket
 import time
 from pathlib import Path
@@ -50,7 +51,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    need = arguments.sockets + 500
+    need = arguments.sockets * 4 // 3 + 1000  # sockets take three quarters
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = max(need, hard) if os.geteuid() == 0 else hard
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(need, most), most))
@@ -87,6 +88,7 @@ async def _measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any
         waited = await _latencies(windows, arguments.lines, arguments.rate)
         busy = _pss(served.pid)
         lost, doubled, back = await _killed(served, windows)
+        stopped = await _stopped(served)
     finally:
         for window in windows:
             await window.__aexit__()
@@ -106,6 +108,7 @@ async def _measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any
         "ack_ms_p99": _ms(waited, 0.99),
         "ack_ms_max": _ms(waited, 1),
         "all_back_seconds_after_kill": round(back, 1),
+        "stop_seconds_with_all_open": None if stopped is None else round(stopped, 1),
         "lost": lost,
         "doubled": doubled,
     }
@@ -146,6 +149,13 @@ async def _killed(served: Served, windows: list[Window]) -> tuple[int, int, floa
         await asyncio.sleep(0.2)
     copies = [_copies(window) for window in speakers]
     return copies.count(0), sum(found > 1 for found in copies), back
+
+
+async def _stopped(served: Served) -> float | None:
+    """Seconds from SIGTERM to the end, with all windows open; None if it had to be killed."""
+    began = time.monotonic()
+    served.signal(signal.SIGTERM)
+    return None if await served.ended(60) is None else time.monotonic() - began
 
 
 def _copies(window: Window) -> int:
