@@ -34,6 +34,7 @@ from hub.keys import Keys
 from hub.needs import Needs
 from hub.offers import Learner
 from hub.outbox import Outbox
+from hub.parsing import Recipe
 from hub.pipeline import Pipeline
 from hub.port import Port
 from hub.recognise import Directory
@@ -45,7 +46,7 @@ from hub.telemetry import Telemetry
 from hub.watchdog import Watchdog
 from hub.web.ops import make_ops_app
 from hub.web.server import make_app, runner
-from hub.workers import Parsers, Recipe
+from hub.workers import Parsers
 from plugins import Clock
 from plugins.instances import Configured
 from plugins.manager import Plugins

@@ -8,34 +8,27 @@ address space, and whatever happens there costs the envelope one of two workers 
 import asyncio
 import multiprocessing
 import os
-import resource
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
 from pebble import ProcessExpired, ProcessPool
+from structlog.contextvars import bind_contextvars
 
 from context_store.journal import INLINE
 from context_store.pending import PendingEnvelope
 from context_store.text import canonical
 from context_store.times import from_millis
-from hub.bounds import bounded
 from hub.config import ParseLimits
 from hub.languages import tell_apart
-from plugins import Envelope, Item, Skipped
-from plugins.instances import load_instances
-from plugins.manager import discover
+from hub.parsing import Recipe, parse_one, parse_there, start_worker
+from plugins import Envelope, Item
 
-MAX_ITEMS = 10_000
-NICENESS = 5
-"""Parsing yields to acknowledging where both want the processor."""
 _decoder = msgspec.msgpack.Decoder(list[Item])
-_encoder = msgspec.msgpack.Encoder()
 
 
 class Parsed(Struct, frozen=True):
@@ -46,19 +39,6 @@ class Parsed(Struct, frozen=True):
     cause: str = ""
     trace: str = ""
     worker_lost: bool = False
-
-
-class Recipe(Struct, frozen=True):
-    """How a worker process builds the same connectors: names and tables only, no secrets."""
-
-    builtins: Sequence[str]
-    entry_points: bool
-    modules: Sequence[str]
-    folders: Sequence[str]
-    tables: Mapping[str, Any]
-    file: str
-    base: str
-    memory_mb: int
 
 
 class Kept(Struct, frozen=True, kw_only=True):
@@ -77,47 +57,6 @@ def envelope_of(pending: PendingEnvelope) -> Envelope:
     """The contract's envelope, from the journal's row."""
     kept = msgspec.json.decode(pending.facts, type=Kept)
     return Envelope(key=kept.key, raw=pending.raw or b"", at=from_millis(pending.received_at), facts=kept.facts)
-
-
-def parse_one(connector: Any, envelope: Envelope) -> bytes:
-    """Items within bounds, encoded; raises what the connector raised."""
-    items = list[Item]()
-    for item in connector.parse(envelope):
-        items.append(bounded(item))
-        if len(items) > MAX_ITEMS:
-            items = [Skipped(reason=f"more than {MAX_ITEMS} items in one envelope", park=True)]
-            break
-    return _encoder.encode(items)
-
-
-# ---- in the worker process ---------------------------------------------------------------------------
-
-_built: dict[str, Any] = {}
-
-
-def start_worker(recipe: Recipe) -> None:
-    """Limit the memory, then build the connectors without their secrets."""
-    plugins = discover(
-        recipe.builtins,
-        entry_points=recipe.entry_points,
-        modules=recipe.modules,
-        folders=[Path(folder) for folder in recipe.folders],
-    )
-    configured, _ = load_instances(
-        recipe.tables, plugins, file=recipe.file, environ={}, base=Path(recipe.base), reveal=False
-    )
-    _built.update({one.id: one.build() for one in configured if one.cls is not None and hasattr(one.cls, "parse")})
-    os.nice(NICENESS)
-    limit = recipe.memory_mb << 20
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def parse_there(instance: str, envelope: Envelope) -> bytes:
-    """What the pool calls."""
-    return parse_one(_built[instance], envelope)
-
-
-# ---- in the hub ----------------------------------------------------------------------------------------
 
 
 class Parsers:
@@ -190,8 +129,6 @@ class Parsers:
             return Parsed(
                 envelope, cause="instance_missing", trace="the instance is not configured, or its plugin broke"
             )
-        from structlog.contextvars import bind_contextvars  # noqa: PLC0415  # a worker process does without its 4 MB
-
         bind_contextvars(envelope=envelope.id, instance=envelope.instance)  # what the connector logs names it
         try:
             return Parsed(envelope, _decoder.decode(parse_one(connector, envelope_of(envelope))))
