@@ -1,6 +1,7 @@
 """Facts in, decision out. Pure: the same rule set and the same facts give the same decision, anywhere and always."""
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from routing.catalogue import Eligibility, eligibility
@@ -21,7 +22,7 @@ def decide(rules: RuleSet, facts: Facts) -> Decision:
     """
     matched = rules.index.matching(MessageView(rules.index.lexicon, facts), rules.rules)
     outcome, set_by = settle((*matched, rules.default), rules.matrix)
-    names = tuple(rule.name for rule in matched)
+    names = tuple([rule.name for rule in matched])
     return Decision(facts=facts, rules=names, outcome=outcome, set_by=set_by, rule_set=rules.hash, engine=ENGINE)
 
 
@@ -29,8 +30,8 @@ def settle(setters: Sequence[Rule], matrix: Mapping[str, Mapping[str, str]]) -> 
     """What these rules set together, in their order, and who set what."""
     values, set_by = dict[str, Any](), dict[str, str]()
     for rule in reversed(setters):  # so that the first overwrites the others
-        values.update(rule.sets)
-        set_by.update(rule.marks)
+        values.update(zip(rule.fields, rule.values, strict=True))
+        set_by.update(zip(rule.marks, repeat(rule.name)))
     if "priority" not in values:
         values["priority"], set_by["priority"] = matrix[values["impact"]][values["urgency"]], MATRIX
     tags = tuple(dict.fromkeys([tag for rule in setters for tag in rule.tags]))

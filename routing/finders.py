@@ -83,12 +83,13 @@ class Terms:
 
         Places are counted from 1, in the order of their ends.
         """
-        whole, joins, begins, ends = dict[int, int](), JOINS, self._begins, self._ends
+        joins, begins, ends = JOINS, self._begins, self._ends
         text = f" {text} "  # so that every place has a neighbour
         # overlapping: else "print" would hide "printer"
         places = self._automaton.find_matches_as_indexes(text, overlapping=True)
-        for number, start, end in places:
-            if number in whole or (begins[number] and joins[text[start - 1]]) or (ends[number] and joins[text[end]]):
-                continue
-            whole[number] = end
+        whole = {
+            number: end
+            for number, start, end in reversed(places)  # so that the first place of a term is the last one that is set
+            if not ((begins[number] and joins[text[start - 1]]) or (ends[number] and joins[text[end]]))
+        }
         return whole, places

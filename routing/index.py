@@ -165,8 +165,8 @@ class _Filed:
     __slots__ = ("_first", "_several")
 
     def __init__(self, terms: Collection[str]) -> None:
-        self._first = array("q", [-1]) * len(terms)
-        """-1: none; below: place in `_several`, from -2 downwards."""
+        self._first = array("i", [-1]) * len(terms)
+        """-1: none; below: place in `_several`, from -2 downwards. 32 bits hold eight million rules."""
         self._several: list[list[int]] = []
 
     def add(self, term: int, packed: int) -> None:

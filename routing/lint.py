@@ -112,7 +112,7 @@ _COMMON = tuple(path for path, field in FIELDS.items() if field.allowed)
 
 
 def _takes_all(earlier: Rule, later: Rule) -> bool:
-    return earlier.stop or (not later.stop and later.marks.keys() <= earlier.marks.keys())
+    return earlier.stop or (not later.stop and set(later.marks) <= set(earlier.marks))
 
 
 def _follows(asked: frozenset[Node], parts: frozenset[Node]) -> bool:

@@ -1,6 +1,8 @@
 """One rule of the file, as it is judged."""
 
+import sys
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -21,10 +23,26 @@ class Rule(Struct, frozen=True, kw_only=True, gc=False):
     """Its guard stands in `when` already."""
     line: int = 0
     """Of its header in the file; 0 if not known."""
-    marks: Mapping[str, str] = {}
-    """What it adds to `Decision.set_by`: made by `__post_init__`, so that deciding need not."""
+    fields: tuple[str, ...] = ()
+    values: tuple[str | bool, ...] = ()
+    """What it sets, for deciding: of thousands of rules few are asked for a message, and none of them is near the
+    processor. So what rules have in common is one object, which is. Made by `__post_init__`."""
+    marks: tuple[str, ...] = ()
+    """Its keys in `Decision.set_by`."""
 
     def __post_init__(self) -> None:
-        """Field and tag → this rule's name."""
-        marks = dict.fromkeys([*self.sets, *(f"tags.{tag}" for tag in self.tags)], self.name)
-        msgspec.structs.force_setattr(self, "marks", marks)
+        """From what the rule sets."""
+        fields = tuple(self.sets)
+        values = tuple(sys.intern(value) if isinstance(value, str) else value for value in self.sets.values())
+        for name, made in (("fields", _same(fields)), ("values", values), ("marks", _marks(fields, self.tags))):
+            msgspec.structs.force_setattr(self, name, made)
+
+
+@lru_cache(maxsize=4096)
+def _same(fields: tuple[str, ...]) -> tuple[str, ...]:
+    return fields
+
+
+@lru_cache(maxsize=4096)
+def _marks(fields: tuple[str, ...], tags: tuple[str, ...]) -> tuple[str, ...]:
+    return (*fields, *(f"tags.{tag}" for tag in tags))

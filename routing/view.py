@@ -2,12 +2,21 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 
 from routing.conditions import Counts, Leaf, Node
 from routing.facts import Facts
 from routing.fields import Value, field_of
 from routing.finders import Pattern, PatternSet, Terms
 from routing.text import fold, forms
+
+SHORT = 64
+"""Characters of a name that is remembered folded: channels, domains and organisations come again and again."""
+
+
+@lru_cache(maxsize=4096)
+def _folded(name: str) -> frozenset[str]:
+    return frozenset((fold(name),))
 
 
 class Lexicon:
@@ -79,7 +88,7 @@ class MessageView:
         if field not in names:
             value = self.value(field)
             if isinstance(value, str):
-                names[field] = {fold(value)}
+                names[field] = _folded(value) if len(value) <= SHORT else {fold(value)}
             else:
                 names[field] = set(map(fold, map(str, value))) if isinstance(value, tuple) else None
         return names[field]
