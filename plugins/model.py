@@ -217,6 +217,10 @@ class Message(Struct, frozen=True, kw_only=True, tag="message"):
     media: Sequence[Media] = ()
     reply_via: bytes = b""
     """The connector's own bytes, kept on the thread, latest wins, given back in `Outgoing`."""
+    more: bool = False
+    """The sender is on the way to what it is about (a caller in a menu). A new query is shown and kept back; rules
+    judge it again with each further message of its thread, by all `fields` until then, and the first without `more`
+    lets it go. If a token comes meanwhile, all of it joins the query that the token names."""
     fallback: Identity | None = None
     """Where an answer goes that could not be brought here (`Capabilities.fallback_after`): an address that a chat's
     visitor left. Followed only if the sender is at A1."""

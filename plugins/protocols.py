@@ -97,7 +97,11 @@ class Desk(Protocol):
         """Announcements that are in force now."""
 
     async def redeem(self, token: str, envelope: Envelope) -> bool:
-        """Does this continuation token or PIN open its query? Tries are counted and limited."""
+        """Does this continuation token or PIN open its query? Tries are counted and limited.
+
+        A PIN is worth nothing in `Message.tokens`, where nothing counts tries. The envelope that brought one that opens
+        its query is itself a token for an hour: name its `key` in a later message of the thread.
+        """
 
 
 class Link(Protocol):

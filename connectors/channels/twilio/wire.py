@@ -117,7 +117,7 @@ def query_of(url: str) -> dict[str, str]:
 def base_of(request: Request) -> str:
     """The instance's own URL, with its slash: where further callbacks go."""
     plain = request.url.partition("?")[0]
-    return plain.removesuffix(request.tail) if request.tail else plain
+    return plain.removesuffix(request.tail).rstrip("/") + "/"
 
 
 def odd(request: Request) -> Envelope:

@@ -115,11 +115,11 @@ class TwilioSms(Account, StandIn):
 
     def failed(self, fault: Fault) -> web.Response:
         """429 with its code."""
-        return _error(fault.status, 20429 if fault.status == 429 else 20500, "Too Many Requests", fault.after)
+        return error(fault.status, 20429 if fault.status == 429 else 20500, "Too Many Requests", fault.after)
 
     def refusal(self, trouble: str) -> web.Response:
         """By the table."""
-        return _error(*TROUBLES[trouble])
+        return error(*TROUBLES[trouble])
 
     @property
     def table(self) -> Mapping[str, Any]:
@@ -188,11 +188,11 @@ class TwilioSms(Account, StandIn):
         given = dict(pairs)
         why = self._why_not(given, len(pairs))
         if why:
-            return self.refuse(why[2], _error(*why))
+            return self.refuse(why[2], error(*why))
         now = time.monotonic()
         self._sent = [at for at in self._sent if now - at < self.rate[1]]
         if len(self._sent) >= self.rate[0]:
-            return self.refuse("too fast", _error(429, 20429, "Too Many Requests", 1))
+            return self.refuse("too fast", error(429, 20429, "Too Many Requests", 1))
         self._sent.append(now)
         made = {
             "sid": self.sid("SM"), "account_sid": ACCOUNT, "to": given["To"], "from": given.get("From"),
@@ -228,7 +228,7 @@ class TwilioSms(Account, StandIn):
             return self.refuse("wrong token", self.refusal("token_revoked"))
         unknown = request.query.keys() - {"To", "From", "DateSent>", "PageSize"}
         if unknown:
-            return self.refuse("unknown", _error(400, 20001, ", ".join(sorted(unknown))))
+            return self.refuse("unknown", error(400, 20001, ", ".join(sorted(unknown))))
         wanted = request.query.get("To")
         found = [made for made in reversed(self._made) if wanted in (None, made["to"])]
         return web.json_response({"messages": found, "page": 0, "next_page_uri": None})
@@ -244,7 +244,7 @@ class TwilioSms(Account, StandIn):
         if not self.knows(request):
             return self.refuse("wrong token", self.refusal("token_revoked"))
         if request.match_info["name"] not in self.files:
-            return self.refuse("no such file", _error(404, 20404, "not found"))
+            return self.refuse("no such file", error(404, 20404, "not found"))
         return web.Response(status=307, headers={"Location": f"{self.url}/signed/{request.match_info['name']}"})
 
     async def _signed_file(self, request: web.Request) -> web.Response:
@@ -253,7 +253,8 @@ class TwilioSms(Account, StandIn):
         return web.Response(body=self.files[request.match_info["name"]])
 
 
-def _error(status: int, code: int, words: str, after: float = 0) -> web.Response:
+def error(status: int, code: int, words: str, after: float = 0) -> web.Response:
+    """As Twilio says it."""
     said = {"code": code, "message": words, "more_info": f"https://www.twilio.com/docs/errors/{code}", "status": status}
     headers = {"Retry-After": f"{after:g}"} if after else {}
     return web.json_response(said, status=status, headers=headers)
