@@ -4,19 +4,9 @@ from msgspec import Struct
 from sqlalchemy import Connection, insert, select, text, update
 
 from context_store import tables as t
-from context_store.shapes import fill
+from context_store.shapes import HoldView, fill
 
 _h, _q, _m, _i, _d = t.holds.c, t.queries.c, t.messages.c, t.identities.c, t.decisions.c
-
-
-class Hold(Struct, frozen=True, kw_only=True):
-    """Why a query does not go on; kind: hold, park or spam."""
-
-    query_id: int
-    kind: str
-    reason: str
-    author: str
-    at: int
 
 
 class HeldRow(Struct, frozen=True, kw_only=True):
@@ -50,11 +40,11 @@ class Said(Struct, frozen=True, kw_only=True):
     text: str
 
 
-def standing(conn: Connection, query: int) -> Hold | None:
+def standing(conn: Connection, query: int) -> HoldView | None:
     """The hold of a root, None if nothing holds it."""
-    columns = [_h[name] for name in Hold.__struct_fields__]
+    columns = [_h[name] for name in HoldView.__struct_fields__]
     row = conn.execute(select(*columns).where(_h.query_id == query, _h.ended_at.is_(None))).first()
-    return fill(Hold, row) if row else None
+    return fill(HoldView, row) if row else None
 
 
 def held(conn: Connection, limit: int = 100) -> tuple[HeldRow, ...]:
@@ -69,9 +59,9 @@ def held(conn: Connection, limit: int = 100) -> tuple[HeldRow, ...]:
     return tuple(fill(HeldRow, row) for row in rows)
 
 
-def put(conn: Connection, hold: Hold) -> None:
+def put(conn: Connection, hold: HoldView) -> None:
     """Hold it (again)."""
-    values = {name: getattr(hold, name) for name in Hold.__struct_fields__ if name != "query_id"}
+    values = {name: getattr(hold, name) for name in HoldView.__struct_fields__ if name != "query_id"}
     again = update(t.holds).where(_h.query_id == hold.query_id).values(**values, ended_at=None, ended_by=None)
     if not conn.execute(again).rowcount:
         conn.execute(insert(t.holds).values(query_id=hold.query_id, **values))

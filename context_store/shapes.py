@@ -180,6 +180,16 @@ class JoinView(Struct, frozen=True, kw_only=True):
     revoked_at: int | None
 
 
+class HoldView(Struct, frozen=True, kw_only=True):
+    """Why a query does not go on; kind: hold, park or spam."""
+
+    query_id: int
+    kind: str
+    reason: str
+    author: str
+    at: int
+
+
 class ClockView(Struct, frozen=True, kw_only=True):
     """A promise of time; times are UTC milliseconds."""
 
@@ -211,6 +221,7 @@ class QueryView(Struct, frozen=True, kw_only=True):
     clocks: tuple[ClockView, ...] = ()
     opinions: tuple[Opinion, ...] = ()
     """Beside its decisions."""
+    hold: HoldView | None = None
 
 
 class Journey(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, selec
 
 from context_store import tables as t
 from context_store.clocks import clock_views
+from context_store.holds import standing
 from context_store.opinions import opinions_of
 from context_store.shapes import (
     AttachmentView,
@@ -249,6 +250,7 @@ def show_query(
         outbox=tuple(map(outbox_view, outbox)),
         events=_events(conn, members, 100),
         clocks=clock_views(conn, root),
+        hold=standing(conn, root),
         opinions=opinions_of(conn, [each.id for each in decisions]),
     )
 

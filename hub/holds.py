@@ -13,9 +13,10 @@ from sqlalchemy import Connection
 from context_store import answering, holds
 from context_store.answering import Matter
 from context_store.audit import add_events
-from context_store.holds import Hold, Said
+from context_store.holds import Said
 from context_store.lookups import KnownQuery
 from context_store.record import record
+from context_store.shapes import HoldView
 from context_store.text import canonical, lane_of
 from context_store.times import to_millis
 from hub.acting import TRIES, draft_of, leave, matter_of
@@ -158,6 +159,6 @@ def _hold(conn: Connection, hub: "Hub", matter: Matter, actor: str, kind: Kind, 
     values |= {"state": "closed"} if kind == "spam" else {}
     if values and not answering.change(conn, matter, values, now):
         return False
-    holds.put(conn, Hold(query_id=matter.id, kind=kind, reason=why, author=f"agent:{actor}", at=now))
+    holds.put(conn, HoldView(query_id=matter.id, kind=kind, reason=why, author=f"agent:{actor}", at=now))
     leave(conn, hub, "query.held", matter.id, actor, {"kind": kind, "why": why})
     return True

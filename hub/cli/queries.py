@@ -184,6 +184,9 @@ def _head(found: QueryView) -> None:
         ("came by", f"{row.channel}, {row.instance}"), ("opened", when(row.opened_at)),
         ("touched", when(row.updated_at)),
     )  # fmt: skip
+    if found.hold:
+        say(visible(f"held as {found.hold.kind}: {found.hold.reason} (`trunkline query let-go {row.reference}`)"),
+            style="yellow")  # fmt: skip
     clocks = [(one.promise.replace("_", " "), _clock(one)) for one in found.clocks]
     table(("", ""), [pair for pair in (*rows, *clocks) if pair[1]])
 

@@ -200,6 +200,16 @@ async def _set(request: web.Request) -> web.StreamResponse:
     return _back(request)
 
 
+async def _let_go(request: web.Request) -> web.StreamResponse:
+    await form(request)
+    await _found(request)
+    try:
+        await request.app[OPERATIONS].let_go(request.app[HUB], request[AGENT].login, _reference(request))
+    except (LookupError, ValueError) as error:
+        return await _view(request, status=409, wrong=str(error))
+    return _back(request)
+
+
 async def _journey(request: web.Request) -> web.StreamResponse:
     store = request.app[HUB].store
     user = number(request.match_info["user"])
@@ -224,5 +234,6 @@ ROUTES = (
     Route("POST", "/console/queries/{reference}/reply", _reply, "agent"),
     Route("POST", "/console/queries/{reference}/note", _note, "agent"),
     Route("POST", "/console/queries/{reference}/set", _set, "agent"),
+    Route("POST", "/console/queries/{reference}/let-go", _let_go, "agent"),
     Route("GET", "/console/users/{user}", _journey, "viewer"),
 )

@@ -76,6 +76,9 @@ class Operations:
     async def set_query(self, hub: Any, actor: str, reference: str, changes: Any) -> Any:
         self.calls.append(("set_query", actor, reference, changes))
 
+    async def let_go(self, hub: Any, actor: str, reference: str, target: str = "") -> Any:
+        self.calls.append(("let_go", actor, reference))
+
     async def note(self, hub: Any, actor: str, reference: str, text: str, *, once: str = "") -> Any:
         self.calls.append(("note", actor, reference, text))
 
