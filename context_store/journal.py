@@ -127,22 +127,15 @@ def _write_sqlite(conn: Connection, folded: Sequence[_Folded], node: int) -> dic
         marks = ", ".join("?" * len(again))
         found = driver.execute(f"SELECT key_hash, body_hash, id FROM envelopes WHERE key_hash IN ({marks})", again)
         ids.update(((key, body), known) for key, body, known in found)
-    counts: Counter[tuple[str, str]] = Counter()
+    fresh = Counter(row.instance for row, _, _ in folded if row.id in stands)
+    counts = Counter({(instance, state): n for instance, n in fresh.items() for state in ("received", "pending")})
     for row, extra, _ in folded:
-        fresh = row.id in stands
-        _tally(counts, row.instance, fresh=fresh, again=extra + (not fresh), collision=bool(stands.get(row.id)))
+        if extra or row.id not in stands:
+            counts[row.instance, "redelivered"] += extra + (row.id not in stands)
+        if stands.get(row.id):
+            counts[row.instance, "collision"] += 1
     count(conn, counts, node)
     return ids
-
-
-def _tally(counts: Counter[tuple[str, str]], instance: str, *, fresh: bool, again: int, collision: bool) -> None:
-    if fresh:
-        counts[instance, "received"] += 1
-        counts[instance, "pending"] += 1
-    if again:
-        counts[instance, "redelivered"] += again
-    if collision:
-        counts[instance, "collision"] += 1
 
 
 # Rows are written in the order of their keys, so that two nodes' batches don't lock each other out. A row is fresh if
