@@ -184,7 +184,7 @@ class _Conformance:
                 done = [*done, result]
 
     def _load(self, table: Mapping[str, Any], *, reveal: bool = True) -> tuple[Any, list[Any]]:
-        environ = {name: self.secret(name) for name in _references(self.table)}
+        environ = {name: self.secret(name) for name in self._secrets()}
         return load_settings(
             table,
             self.cls.settings_type,
@@ -196,7 +196,10 @@ class _Conformance:
         )
 
     def _canaries(self) -> list[str]:
-        return [self.secret(name) for name in sorted(_references(self.table))]
+        return [self.secret(name) for name in sorted(self._secrets())]
+
+    def _secrets(self) -> set[str]:
+        return references(self.table)
 
     def _hides(self, *shown: str | bytes) -> None:
         for canary in self._canaries():
@@ -387,9 +390,9 @@ def _cross(value: Any, kind: Any) -> bytes:
     return packed
 
 
-def _references(value: Any) -> set[str]:
+def references(value: Any) -> set[str]:
     """The NAMEs of all `env:NAME` in a table."""
     if isinstance(value, str):
         return {value.removeprefix("env:")} if value.startswith("env:") else set()
     inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    return {name for each in inner for name in _references(each)}
+    return {name for each in inner for name in references(each)}

@@ -27,7 +27,7 @@ import pytest
 from plugins.errors import CAUSES, Pause, Refuse, Retry, TrunklineError, Uncertain
 from plugins.fit import roles
 from plugins.model import Done, Edited, Envelope, Message, Outgoing, Received, Step
-from plugins.testing.conformance import ConnectorConformance
+from plugins.testing.conformance import ConnectorConformance, references
 from plugins.testing.lines import LiveAttempt, LiveHub
 from plugins.testing.standins import Fault, StandIn
 
@@ -243,6 +243,9 @@ class VendorConformance(ConnectorConformance):
         """A running stand-in and a connector that talks to it."""
         async with self.far() as far:
             yield far, self._new(far, self.table if table is None else table)
+
+    def _secrets(self) -> set[str]:
+        return references(self.table) | references(self.polling())
 
     def _new(self, far: StandIn, table: Mapping[str, Any]) -> Any:
         settings, problems = self._load({**table, **{k: v for k, v in far.table.items() if not _secret(v)}})
