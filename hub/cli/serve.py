@@ -169,7 +169,10 @@ def _doors(one: Instance, url: str) -> list[str]:
     """Where its messages come in."""
     if one.kind == "portal" and one.connector is not None:
         return [f"{url}/portal"]
-    doors = [f"{url}/in/{one.id}/"] if one.has("webhook") else []
+    pages = [page.path for page in one.connector.pages if page.type.startswith("text/html")] if one.has("pages") else []
+    doors = [f"{url}/p/{one.id}/{path}" for path in pages]
+    if one.has("webhook") and not pages:
+        doors.append(f"{url}/in/{one.id}/")
     settings = one.configured.settings
     listen, imap = getattr(settings, "listen", None), getattr(settings, "imap", None)
     if one.has("runner") and listen is not None:
