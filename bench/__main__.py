@@ -5,7 +5,10 @@ import sys
 from importlib import import_module
 
 COMMANDS = {
-    "faults": ("bench.faults.campaign", "kill -9 everywhere, and what is left afterwards"),
+    "faults": (
+        "bench.faults.campaign",
+        "kills, stops, power cuts, lost answers, full disks, overload: what is left afterwards",
+    ),
     "hostile-mail": ("bench.hostile_mail", "acknowledgement latency while hostile mails arrive"),
     "drivers": ("bench.drivers", "psycopg against asyncpg for the journal"),
     "mail-corpus": ("bench.mail_corpus", "the shared corpora through a real Dovecot, a real hub and its store"),

@@ -22,6 +22,8 @@ from context_store.tables import events, seals
 from context_store.text import canonical, hash_key
 
 BLOCK = 1000
+LONGEST_HEAD = 4096
+"""Bytes of a published line, by far."""
 SEAL_LOCK = 0x7472756E6B736561
 """PostgreSQL: one sealer at a time."""
 
@@ -103,8 +105,16 @@ def erase_event(conn: Connection, event_id: int) -> None:
 
 
 def publish_head(path: Path, head: Head) -> None:
-    """Append to a file outside the store; better still on another machine."""
-    with path.open("ab") as file:
+    """Append to a file outside the store; better still on another machine.
+
+    A line that a crash or a full disk tore is taken back first, so that the file stays whole lines.
+    """
+    with path.open("a+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - LONGEST_HEAD))
+        tail = file.read()
+        if not tail.endswith(b"\n"):
+            file.truncate(end - len(tail) + tail.rfind(b"\n") + 1)
         file.write(msgspec.json.encode(head) + b"\n")
         file.flush()
         os.fsync(file.fileno())
@@ -186,9 +196,15 @@ class SealedEvent(Struct, frozen=True):
     body: str | None
 
 
+_SHOWN = select(events.c.seq, events.c.kind, events.c.subject_id, events.c.at, events.c.body).order_by(events.c.seq)
+
+
 def sealed_events(conn: Connection, block: int) -> list[SealedEvent]:
     """The events of a block, in order."""
     first, last = conn.execute(select(seals.c.first_seq, seals.c.last_seq).where(seals.c.n == block)).one()
-    columns = (events.c.seq, events.c.kind, events.c.subject_id, events.c.at, events.c.body)
-    rows = conn.execute(select(*columns).where(events.c.seq.between(first, last)).order_by(events.c.seq))
-    return [SealedEvent(*row) for row in rows]
+    return [SealedEvent(*row) for row in conn.execute(_SHOWN.where(events.c.seq.between(first, last)))]
+
+
+def events_beyond(conn: Connection, after: int, limit: int) -> list[SealedEvent]:
+    """The next events, in order: numbers are given under one lock, so none appears later below one that is seen."""
+    return [SealedEvent(*row) for row in conn.execute(_SHOWN.where(events.c.seq > after).limit(limit))]

@@ -12,7 +12,7 @@ from psycopg.types.numeric import Int8BinaryDumper
 from sqlalchemy import Connection, select
 
 from context_store import bulk, leases
-from context_store.crashpoints import crashpoint, protected
+from context_store.crashpoints import crashpoint
 from context_store.tables import blobs, envelopes, tallies
 from context_store.tables import cursors as cursors_table
 from plugins import LeaseLost
@@ -192,7 +192,7 @@ def _refer(conn: Connection, large: Sequence[NewEnvelope], now: int) -> None:
 
 def _check(conn: Connection, cursors: Sequence[NewCursor]) -> None:
     for name, fence in sorted({(cursor.instance, cursor.fence) for cursor in cursors if cursor.fence}):
-        if protected("lease") and not leases.holds(conn, name, fence):
+        if not leases.holds(conn, name, fence):
             raise LeaseLost(f"another node runs {name} now")
 
 

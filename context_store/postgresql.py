@@ -22,10 +22,11 @@ HOLDERS = 8
 TRIES = 3
 BEAT = 1.5
 """Seconds between two signs of life of a held transaction."""
-URGENT_IDLE_MS, IDLE_MS = 2_000, 5_000
+URGENT_IDLE_MS, HELD_IDLE_MS, IDLE_MS = 2_000, 5_000, 15_000
 """A transaction of which the server hears nothing for so long is ended, and its locks with it: its process stands
 still (stopped, swapped out, its machine frozen), and TCP's own keepalives are answered by the kernel all the same. The
-journal has the shorter one, because others may wait for its keys while a source waits for its answer."""
+journal has the shortest one, because others may wait for its keys while a source waits for its answer; a held
+transaction says that it lives; all others may think for a while between two statements of a large batch."""
 
 # Keepalives on the server's side: a dead client's locks are free after at most 25 s (ignored on unix sockets).
 # remote_apply waits for more than `on`; every other level may lose an acknowledged row.
@@ -105,7 +106,7 @@ class PostgresBackend:
         # the journal's one statement: planning it anew for each batch takes as long as running it
         self._urgent = _engine(url, 1, plan="force_generic_plan", idle=URGENT_IDLE_MS)
         self._writes = _engine(url, WRITERS)
-        self._holds = _engine(url, HOLDERS)
+        self._holds = _engine(url, HOLDERS, idle=HELD_IDLE_MS)
         self._reads = _engine(url, READERS, reads=True)
         self._pools = {
             engine: ThreadPoolExecutor(size, thread_name_prefix=f"store-{name}")

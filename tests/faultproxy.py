@@ -45,6 +45,7 @@ class FaultProxy:
         """On how many connections a fault has begun: a test of a fault asserts that it happened."""
         self._target = (host, port)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._links: set[_Link] = set()
 
     def strikes(self, fault: Fault) -> bool:
         return self._chance.random() < fault.chance
@@ -62,6 +63,11 @@ class FaultProxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.sleep(0)  # transports close
 
+    def reset_all(self) -> None:
+        """Cut what stands; whoever connects again meets the fault of now."""
+        for link in list(self._links):
+            link.cut()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
@@ -70,7 +76,12 @@ class FaultProxy:
         fault = self.fault if self.connections <= self.fault.times else Fault()
         try:
             upstream = await asyncio.open_connection(*self._target)
-            await _Link(self, fault, (reader, writer), upstream).run()
+            link = _Link(self, fault, (reader, writer), upstream)
+            self._links.add(link)
+            try:
+                await link.run()
+            finally:
+                self._links.discard(link)
         except (OSError, asyncio.CancelledError):
             pass
         finally:
@@ -104,6 +115,9 @@ class _Link:
             self._client[1].close()  # before the next await, where the proxy's own end may cancel us
             self._server[1].close()
             await asyncio.gather(*ways, return_exceptions=True)
+
+    def cut(self) -> None:
+        _reset(self._client[1], self._server[1])
 
     def _begin(self) -> None:
         self._on = True

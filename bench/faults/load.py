@@ -37,13 +37,16 @@ class Load:
     def __init__(
         self, place: Place, *, lanes: int = 4, think: float = 0.04, kinds: str = "hook portal mail feed",
         targets: Sequence[str] = ("a", "b", "c", "", ""), patience: float = PATIENCE,
+        name: str = "",
     ) -> None:  # fmt: skip
-        """`think`: seconds between two messages of a lane; `targets`: classes of the far side, "" the query log."""
+        """`think`: seconds between two messages of a lane; `targets`: classes of the far side, "" the query log.
+        `name` tells two loads at one time apart.
+        """
         self._targets, self._patience = targets, patience
         self._place, self._lanes, self._think, self._kinds = place, lanes, think, kinds.split()
         self._random = random.Random(place.seed)
         self._ledger = Ledger(place.sent)
-        self._birth = f"{time.time_ns():x}"  # a second load over the same store sends other messages
+        self._birth = f"{name}{time.time_ns():x}"  # a second load over the same store sends other messages
         self.stopping = False
         """Begin nothing more."""
         self.over = False

@@ -6,15 +6,19 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.faults.checker import Verdict
 from bench.faults.load import Load
 from bench.faults.nemesis import Times, acknowledged, judged, loading
 from bench.faults.place import Place
+from tests.faultproxy import Fault, FaultProxy
 from tests.servers import PostgreSQL, Redis
 
 PATIENCE = 3.0
 """Seconds that a source waits for an answer: Slack's."""
+MOST_MB, BACK = 300.0, 30.0
+"""Memory of the main process, and seconds until nothing is refused any more, after ten times the usual load."""
 QUIET = 0.5
 """Seconds of load between two faults."""
 
@@ -73,6 +77,103 @@ async def postgresql_crashed(field: Field) -> None:
     field.postgresql.crash()
     await asyncio.sleep(field.chance.uniform(0, 1))
     field.postgresql.start()
+
+
+@dataclass(frozen=True)
+class NodeControl:
+    """A protection of several nodes that is left out, and the count that must turn red."""
+
+    off: str
+    red: str
+    targets: tuple[str, ...]
+    slow: float
+    """Seconds that an effect takes at most."""
+    stop: float
+    """Seconds that a node is stopped."""
+
+
+NODE_CONTROLS = (
+    NodeControl("lease-out", "dup_effect", targets=("b",), slow=0.5, stop=4.0),
+    NodeControl("fence", "dup_effect", targets=("c",), slow=1.5, stop=1.6),
+)
+
+
+async def node_control(place: Place, one: NodeControl, *, off: str) -> Verdict:
+    """A short run without the protection (or with it, `off` empty), in which nothing else goes wrong."""
+    async with place.far_side(loses=0.0, slow=one.slow):
+        load = Load(place, lanes=24, think=0.005, kinds="hook", targets=one.targets, patience=PATIENCE)
+        for node in place.nodes:
+            node.start({"TRUNKLINE_UNPROTECTED": off} if off else None)
+        for node in place.nodes:
+            await node.ready()
+        async with loading(load):
+            for node in place.nodes:
+                await asyncio.sleep(2)
+                node.signal(signal.SIGSTOP)
+                await asyncio.sleep(one.stop)
+                node.signal(signal.SIGCONT)
+            await asyncio.sleep(3)
+        return await judged(place)
+
+
+async def reply_lost(place: Place, postgresql: PostgreSQL, *, seconds: float, chance: float) -> tuple[Verdict, int]:
+    """COMMIT is done and its answer lost, now and then, on any connection; returns how often, too."""
+    lost = Fault(trigger=b"COMMIT", mute=True, chance=chance)
+    async with FaultProxy("127.0.0.1", postgresql.port, lost, place.seed) as proxy:
+        database = place.store.partition("@/")[2].partition("?")[0]
+        place.through = f"postgresql+psycopg://trunkline@127.0.0.1:{proxy.port}/{database}"
+        proxy.fault = Fault()  # it starts in peace
+        async with place.far_side():
+            load = Load(place, patience=PATIENCE)
+            place.served.start()
+            await place.served.ready()
+            async with loading(load):
+                await acknowledged(load)
+                proxy.fault = lost
+                proxy.reset_all()
+                await asyncio.sleep(seconds)
+                proxy.fault = Fault()
+                proxy.reset_all()
+                await acknowledged(load, 60)
+            return await judged(place), proxy.began
+
+
+@dataclass
+class Strain:
+    """What overload showed beside the verdict."""
+
+    refused: int = 0
+    peak_mb: float = 0.0
+    back_s: float = 0.0
+
+
+async def overloaded(place: Place, seconds: float, lanes: int) -> tuple[Verdict, Strain]:
+    """As many clients as `lanes`, none of which thinks; then a few that do. Back to normal: nothing is refused."""
+    place.limits |= {"waiting": 8, "pending": 300}
+    async with place.far_side(loses=0.0):
+        storm = Load(place, lanes=lanes, think=0, kinds="hook feed", targets=("a", ""))
+        place.served.start()
+        await place.served.ready()
+        async with loading(storm):
+            await asyncio.sleep(seconds)
+            strain = Strain(peak_mb=_peak_mb(place.served.pid))
+        began, strain.refused = time.monotonic(), storm.refused
+        calm = Load(place, lanes=2, kinds="hook", targets=("",), name="calm")
+        async with loading(calm):
+            while time.monotonic() - began < 60:
+                before = calm.refused
+                for _ in range(10):
+                    await acknowledged(calm)
+                if calm.refused == before:
+                    break
+            strain.back_s = round(time.monotonic() - began, 1)
+        return await judged(place), strain
+
+
+def _peak_mb(pid: int) -> float:
+    """The most memory that the process held at once."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 HARMS: dict[str, Harm] = {

@@ -44,7 +44,9 @@ def test_every_command_in_a_document_exists(document: Path):
     used = {
         match.group(1)
         for line in fenced(document, "console")
-        for match in re.finditer(r"(?:^|/| )trunkline ((?:query|user|parked|rules|plugins|agent|announce) [a-z-]+|[a-z]+)\b", line)
+        for match in re.finditer(
+            r"(?:^|/| )trunkline ((?:query|user|parked|rules|plugins|agent|announce) [a-z-]+|[a-z]+)\b", line
+        )
         if line.startswith("$") and f"--{match.group(1)}" not in line
     }
     assert {words for words in used if f"trunkline {words}" not in COMMAND_LINES} == set()

@@ -122,3 +122,12 @@ async def test_second_sealer_stands_back(store: Store):
         return store._backend.submit_write(seal, (0,), urgent=False).result(10)
 
     assert await store.write(while_sealing) is None
+
+
+def test_a_torn_line_is_taken_back_before_the_next(tmp_path: Path):
+    path = tmp_path / "heads.jsonl"
+    publish_head(path, Head(1, 4, "ab"))
+    with path.open("ab") as file:
+        file.write(b'{"n":2,"last_')  # the disk was full
+    publish_head(path, Head(3, 9, "ef"))
+    assert published_heads(path) == [Head(1, 4, "ab"), Head(3, 9, "ef")]

@@ -1,0 +1,155 @@
+"""Two nodes of one installation: one PostgreSQL, one Redis, two hubs in this process."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+
+import pytest
+
+from hub import supervisor
+from hub.fabric.live import live
+from tests.hub.desk import RULES, Desk, installed, message
+from tests.servers import Redis, room
+
+Two = tuple[Desk, Desk]
+
+
+@pytest.fixture
+async def nodes(postgresql_url: str, redis_server: Redis) -> AsyncIterator[Two]:
+    """Both run."""
+    async with AsyncExitStack() as stack:
+        desks = []
+        for _ in range(2):
+            desk = await stack.enter_async_context(installed(stack.enter_context(room("hub")), postgresql_url))
+            store = f'store = "{postgresql_url}"\nfabric = "{redis_server.url}"'
+            await desk.start(store=store, lease=1.0, more='[instance.radio]\nkind = "radio"')
+            desks.append(desk)
+        yield desks[0], desks[1]
+
+
+async def test_what_one_node_takes_another_one_works_on(nodes: Two):
+    here, there = nodes
+    await here.hold_pipeline()
+    await here.say(message(text="vpn"))
+    assert await there.column("SELECT type FROM queries") == ["incident"]
+    await here.resume_pipeline()
+
+
+async def test_events_of_all_nodes_are_live_on_each_and_go_on_where_one_left_off(nodes: Two):
+    here, there = nodes
+    await here.say(message())
+    await there.say(message())
+    await there.until(there._sealed)
+    seqs = await there.column("SELECT seq FROM events ORDER BY seq")
+    seen = [event.seq async for event in _some(there, 0, len(seqs))]
+    assert seen == seqs == list(range(1, len(seqs) + 1))
+    assert [event.seq async for event in _some(here, seqs[2], 2)] == seqs[3:5]
+    following = live(there.hub.store, there.hub.fabric, seqs[-1])
+    assert await here.post(message()) == 200
+    assert (await anext(following)).seq == seqs[-1] + 1
+    await following.aclose()
+    await here.settle()
+
+
+async def _some(desk: Desk, after: int, most: int):
+    async with aclosing(live(desk.hub.store, desk.hub.fabric, after)) as events:
+        async for event in events:
+            yield event
+            most -= 1
+            if not most:
+                return
+
+
+async def test_a_runner_that_must_be_the_only_one_is_taken_over(nodes: Two):
+    here, there = nodes
+
+    async def one_runs() -> bool:
+        return [desk.hub.instances["radio"].running for desk in nodes].count(True) == 1
+
+    await here.until(one_runs)
+    holder, heir = (here, there) if here.hub.instances["radio"].running else (there, here)
+    await holder.hub.supervisor.stop()
+
+    async def taken_over() -> bool:
+        return heir.hub.instances["radio"].running
+
+    await heir.until(taken_over)
+    assert await heir.number("SELECT fence FROM leases WHERE name = 'radio'") == 2
+
+
+async def test_a_runner_whose_lease_is_another_ones_stops(nodes: Two):
+    here, there = nodes
+
+    async def one_runs() -> bool:
+        return [desk.hub.instances["radio"].running for desk in nodes].count(True) == 1
+
+    await here.until(one_runs)
+    holder = here if here.hub.instances["radio"].running else there
+    await holder.hub.store.write(_steal)
+
+    async def stopped() -> bool:
+        return not holder.hub.instances["radio"].running
+
+    await holder.until(stopped)
+
+
+def _steal(conn):
+    from sqlalchemy import text
+
+    conn.execute(text("UPDATE leases SET holder = 'stranger', fence = fence + 1, until = 9999999999999"))
+
+
+async def test_without_redis_all_goes_on_and_one_alarm_stands_until_it_is_back(
+    nodes: Two, redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(supervisor, "LOOK", 0.05)
+    here, _ = nodes
+    redis_server.stop()
+
+    async def alarmed() -> bool:
+        for desk in nodes:
+            desk.hub.supervisor._look.set()
+        return await here.alarms() == ["fabric"]
+
+    await here.until(alarmed)
+    for desk, sender in zip(nodes, ("ann", "bob"), strict=True):
+        await desk.say(message(sender=sender))
+    assert len(await here.references()) == 2
+    redis_server.start()
+
+    async def calm() -> bool:
+        return not await here.alarms()
+
+    await here.until(calm)
+
+
+async def test_rules_saved_on_one_node_are_in_force_on_the_other_and_stay(nodes: Two):
+    here, there = nodes
+    (here.folder / "rules.toml").write_text(RULES.replace('["vpn"]', '["modem"]'))
+
+    async def adopted() -> bool:
+        return b"modem" in there.hub.rules.current.source
+
+    await there.until(adopted)
+    await there.say(message(text="my modem"))
+    assert await there.column("SELECT type FROM queries") == ["incident"]
+    assert here.hub.rules.current.hash == there.hub.rules.current.hash  # the other file says something else, and waits
+
+
+async def test_what_is_pending_is_counted_over_all_nodes(nodes: Two):
+    here, there = nodes
+    await here.hold_pipeline()
+    await there.hold_pipeline()
+    assert await here.post(message()) == 200
+
+    async def counted() -> bool:
+        return here.hub.intake.pending == there.hub.intake.pending == 1
+
+    await here.until(counted)
+    await there.resume_pipeline()
+    await here.settle()
+
+    async def none_left() -> bool:
+        return here.hub.intake.pending == there.hub.intake.pending == 0
+
+    await here.until(none_left)
+    await here.resume_pipeline()
