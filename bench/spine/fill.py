@@ -41,7 +41,7 @@ def _number(conn: Connection, statement: str) -> int:
 
 def _series(*, sqlite: bool) -> str:
     if not sqlite:
-        return "generate_series(1, :copies) AS s(k)"
+        return "generate_series(CAST(1 AS bigint), CAST(:copies AS bigint)) AS s(k)"
     return "(WITH RECURSIVE s(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM s WHERE k < :copies) SELECT k FROM s) AS s"
 
 
