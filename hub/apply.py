@@ -98,6 +98,8 @@ def fact(draft: Draft, item: Fact, directory: Directory) -> tuple[str, str, int 
         return "recorded", "suggested to an agent: nothing links by a provider's word alone", None
     if item.what == "profile":
         draft.call(known, item.name)
+        body = {"identity": f"{known.scheme}:{known.value}", "name": item.name, "claims": item.claims}
+        draft.event("user.named", known.user_id, "channel", body)
         follow(draft, known, known.assurance, item.claims, directory)
         return "recorded", "", None
     barred = {"blocked": "blocked", "opted_out": "opted_out", "left": "left", "opted_in": ""}[item.what]

@@ -19,6 +19,7 @@ from connectors.channels.slack import events, socket_mode
 from connectors.channels.slack.api import ask, tell, told
 from connectors.channels.slack.events import Way
 from connectors.channels.slack.markup import escaped, measure
+from connectors.channels.slack.pace import Pace
 from plugins import (
     Attempt,
     Call,
@@ -185,6 +186,7 @@ class SlackConnector:
 
     def __init__(self, instance: str, settings: SlackSettings) -> None:  # the contract's arguments
         self._settings = settings
+        self._pace = Pace()
 
     def verify(self, request: Request) -> Envelope | Reply:
         """`v0=` HMAC over time and body ("Verifying requests from Slack"); the challenge is signed like all else."""
@@ -228,6 +230,7 @@ class SlackConnector:
     async def perform(self, step: Step, attempt: Attempt) -> Done:
         """One message, or one file."""
         post = msgspec.json.decode(step.body, type=_Post)
+        await self._pace.turn(post.way.channel, attempt.clock)
         if post.file is not None:
             return await self._share(post.way, post.file, attempt)
         given: dict[str, Any] = {
