@@ -8,8 +8,9 @@ from pathlib import Path
 from connectors.channels.webchat.settings import WebchatSettings
 from plugins import Page
 
-_FOLDER = Path(__file__).parent
-_SCRIPT = (_FOLDER / "widget.js").read_text()
+_FOLDER = Path(__file__).with_name("widget")
+_PARTS = [(_FOLDER / f"{part}.js").read_text() for part in ("words", "link", "chat", "view")]
+_SCRIPT = "(() => {\n" + "\n".join(_PARTS) + "})();\n"
 _STYLE = (_FOLDER / "widget.css").read_text()
 _DARK = (
     "--bg: var(--chat-bg, #15191e); --fg: var(--chat-fg, #e6e9ec); --muted: #a3adb7; --desk: #2a313a; "
