@@ -12,6 +12,8 @@ from sqlalchemy import Connection, Select, func, select
 
 from context_store import tables as t
 from context_store.ids import EPOCH_MS
+from context_store.lookups import KnownUser
+from context_store.shapes import fill
 
 PAGE = 200
 """Rows: facts hold up to 100,000 characters of text and as much quoted, so a page of the worst is tens of MB."""
@@ -88,3 +90,55 @@ def _paged(conn: Connection, wanted: Select[Any], key: Any, after: int, page: in
         if len(rows) < page:
             return
         after = rows[-1].id
+
+
+class StoredMessage(Struct, frozen=True, kw_only=True):
+    """A message as it is stored, with its sender and what is known of the user: to judge it without effect."""
+
+    id: int
+    query_id: int
+    reference: str
+    envelope_id: int | None
+    instance: str
+    channel: str
+    kind: str
+    direction: str
+    automatic: str
+    assurance: int
+    at: int
+    recorded_at: int
+    subject: str
+    text: str
+    folds: str
+    language: str
+    recipients: str
+    fields: str
+    scheme: str
+    value: str
+    name: str
+    user: KnownUser
+    attachments: tuple[tuple[str, str, int], ...]
+    """(name, type, bytes)"""
+    decision_id: int | None
+    """By rules, if it was judged: messages that open a query are."""
+
+
+def stored_message(conn: Connection, number: int) -> StoredMessage | None:
+    """None: there is no such message."""
+    m, i, u, a = t.messages.c, t.identities.c, t.users.c, t.attachments.c
+    row = conn.execute(
+        select(t.messages, t.queries.c.reference, i.scheme, i.value, i.name, i.user_id)
+        .join(t.queries, t.queries.c.id == m.query_id)
+        .join(t.identities, i.id == m.identity_id)
+        .where(m.id == number)
+    ).first()
+    if row is None:
+        return None
+    known = select(u.id, u.name, func.coalesce(t.organisations.c.slug, ""), u.language, u.vip, u.fields)
+    user = conn.execute(known.select_from(t.users.outerjoin(t.organisations)).where(u.id == row.user_id)).one()
+    judged = select(_d.id).where(_d.query_id == row.query_id, _d.message_id == number, _d.author == "rules")
+    attached = conn.execute(select(a.name, a.type, a.size).where(a.message_id == number).order_by(a.n))
+    return fill(
+        StoredMessage, row, user=KnownUser(*user), attachments=tuple((*one,) for one in attached),
+        decision_id=conn.scalar(judged.order_by(_d.id.desc()).limit(1)),
+    )  # fmt: skip

@@ -28,14 +28,14 @@ _NO_SPAN = (-1, -1)
 
 
 class Pattern:
-    """One pattern, compiled when it is first asked: most of a large set never are."""
+    """One pattern, as the loader has compiled it, else when it is first asked."""
 
     __slots__ = ("_compiled", "text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, compiled: "re2._re2.RE2 | None" = None) -> None:
         """Takes what RE2 has accepted."""
         self.text = text
-        self._compiled: re2._re2.RE2 | None = None
+        self._compiled = compiled
 
     def found_in(self, data: bytes) -> bool:
         """Takes UTF-8. Straight at RE2: its Python face decodes every offset of the match, which nobody asks for."""

@@ -29,8 +29,11 @@ _DEARER = {"word": 0, "name": 0, "literal": 1, "loose": 2}
 class Index:
     """What `decide` needs of a rule set beside the rules themselves. Immutable once built; shared by threads."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        """Raises re2.error where the patterns without literals of one field together are too large."""
+    def __init__(self, rules: Sequence[Rule], compiled: Mapping[str, object]) -> None:
+        """`compiled`: patterns, as RE2 has them.
+
+        Raises re2.error where the patterns without literals of one field together are too large.
+        """
         self._literals: dict[str, frozenset[str] | None] = {}
         words, loose = set[str](), defaultdict[str, set[str]](set)
         self._shared = Counter[Key]()
@@ -52,7 +55,7 @@ class Index:
         self._rest = [self._file(number, rule.when, terms.numbers) for number, rule in enumerate(rules)]
         self.lexicon = Lexicon(
             terms=terms,
-            patterns={text: Pattern(text) for text, found in self._literals.items() if found},
+            patterns={text: Pattern(text, compiled.get(text)) for text, found in self._literals.items() if found},
             sets={field: PatternSet(these) for field, these in loose.items()},
             parts=tuple(self._numbers),
         )

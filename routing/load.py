@@ -265,7 +265,7 @@ class _Loader:
 
     def _rule_set(self, rules: tuple[Rule, ...], default: Rule, matrix: Matrix, catalogue: Catalogue) -> RuleSet:
         try:
-            index = Index(rules)
+            index = Index(rules, self._scope.compiled)
         except re2.error as error:
             raise _refused(self._places.file, f"all patterns together are too large for RE2: {error}", "") from None
         return RuleSet(

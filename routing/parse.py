@@ -37,6 +37,8 @@ class Scope(Struct, frozen=True):
     lists: Mapping[str, tuple[str, ...]] = {}
     calendars: Mapping[str, Calendar] = {}
     used: set[str] = msgspec.field(default_factory=set)
+    compiled: dict[str, Any] = msgspec.field(default_factory=dict)
+    """Patterns, as RE2 has them: to see that it takes them costs as much as they do later."""
 
 
 def read_list(name: str, value: Any, report: Report) -> tuple[str, ...] | None:
@@ -135,7 +137,7 @@ def _leaf(field: Field, name: str, operator: str, wanted: Any, path: str, report
             [Flag(name, wanted is True)] if field.type == "flag" else _hours(name, wanted is True, path, report, scope)
         )
     if operator == "matches":
-        return _pattern(name, wanted, path, report)
+        return _pattern(name, wanted, path, report, scope)
     if operator == "in":
         wanted = _listed(wanted, path, report, scope)
         operator = "any" if field.type in {"text", "names"} else "is"
@@ -182,7 +184,7 @@ def _folded(field: Field, wanted: Any, path: str, report: Report) -> list[str]:
     return folded
 
 
-def _pattern(name: str, pattern: Any, path: str, report: Report) -> list[Node]:
+def _pattern(name: str, pattern: Any, path: str, report: Report, scope: Scope) -> list[Node]:
     if not isinstance(pattern, str) or not pattern or len(pattern) > 10 * LONGEST:
         report(path, f"expected a pattern of 1 to {10 * LONGEST} characters, not {_kind(pattern)}", "e.g. '(?i)^re:'")
         return []
@@ -195,6 +197,7 @@ def _pattern(name: str, pattern: Any, path: str, report: Report) -> list[Node]:
         why = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
         report(path, f"RE2 refuses the pattern: {why}", "look-around and back-references don't exist in RE2")
         return []
+    scope.compiled[pattern] = compiled._regexp  # noqa: SLF001  as `Pattern` asks it
     if compiled.search("") and compiled.search(_ODD):
         report(path, "the pattern matches every text", "look for an empty branch as in 'vpn|', or leave it out")
     return [Matches(name, pattern)]

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
-from context_store import views
+from context_store import decided, views
 from context_store.references import canonical_reference
 from context_store.shapes import DecisionView
 from hub.cli.access import place, reading
 from hub.cli.common import DEFAULT, WELL, Absent, CommandError, Common
 from hub.cli.output import as_json, nearest, say, visible, when
+from hub.stored import facts_of_stored
 from plugins import BadConfig, Problem
 from routing import Explanation, Facts, RuleSet, explain, in_words, load_rules
 from routing.examples import read_example
@@ -20,7 +21,9 @@ SAMPLE_LIMIT = 16 << 20
 
 
 def explain_(
-    what: Annotated[str, Parameter(help="A query's reference, or a JSON file with `message` and `user`.")],
+    what: Annotated[
+        str, Parameter(help="A query's reference, a message's id, or a JSON file with `message` and `user`.")
+    ],
     *,
     rule: Annotated[str, Parameter(help="Only this rule: why it matched, or why not.")] = "",
     rules: Annotated[Path | None, Parameter(help="Judge by this file, not by the rules that decided.")] = None,
@@ -30,6 +33,7 @@ def explain_(
 
     trunkline explain TL-4F7K2Q
     trunkline explain TL-4F7K2Q --rule vpn-outage
+    trunkline explain 117821602355220480
     trunkline explain sample.json --rules candidate.toml
 
     A sample is written like the examples in rules.toml:
@@ -38,6 +42,8 @@ def explain_(
     file = Path(what)
     if file.suffix == ".json" or file.is_file():
         facts, chosen, told = _sample(file), _load(rules or place(common).rules), f"by {rules or place(common).rules}"
+    elif what.isdecimal() and canonical_reference(what) is None:
+        facts, chosen, told = _message(common, int(what), rules)
     else:
         facts, chosen, told = _decided(common, what, rules)
     if rule and rule not in {each.name for each in chosen.rules}:
@@ -68,6 +74,23 @@ def _decided(common: Common, reference: str, rules: Path | None) -> tuple[Facts,
     facts = msgspec.json.decode(decision.facts, type=Facts)
     chosen = _load(rules) if rules else load_rules(source or b"", f"rules {decision.rule_set[:12]}")
     return facts, chosen, f"decided {when(decision.at)} by rules {decision.rule_set[:12]}"
+
+
+def _message(common: Common, number: int, rules: Path | None) -> tuple[Facts, RuleSet, str]:
+    """A message that opened a query as it was judged; any other as the rules of now would judge it."""
+    with reading(common) as conn:
+        stored = decided.stored_message(conn, number) if number < 1 << 63 else None
+        if stored is None:
+            raise Absent(f"there is no message {number}")
+        found = views.get_decision(conn, stored.decision_id) if stored.decision_id else None
+    if found is not None and (found[1] is not None or rules):
+        decision, source = found
+        facts = msgspec.json.decode(decision.facts, type=Facts)
+        chosen = _load(rules) if rules else load_rules(source or b"", f"rules {decision.rule_set[:12]}")
+        return facts, chosen, f"decided {when(decision.at)} by rules {decision.rule_set[:12]}"
+    chosen = _load(rules or place(common).rules)
+    told = f"not judged: it belongs to {stored.reference}. By {rules or place(common).rules} it would be:"
+    return facts_of_stored(stored, chosen), chosen, told
 
 
 def _newest(decisions: tuple[DecisionView, ...], reference: str) -> int:
