@@ -13,7 +13,7 @@ async def test_held_query_says_why_and_is_let_go(client, desk):
     browser = await client("agent")
     text = await (await browser.get(f"/console/queries/{reference}")).text()
     assert "Needs validation: asks for &lt;money&gt;" in text
-    answer = await browser.post(f"/console/queries/{reference}/let-go", allow_redirects=False)
+    answer = await browser.post(f"/console/queries/{reference}/let-go", data={"go": "1"}, allow_redirects=False)
     assert answer.status == 303
     assert desk.operations.calls == [("let_go", "agent", reference)]
 
@@ -21,4 +21,6 @@ async def test_held_query_says_why_and_is_let_go(client, desk):
 async def test_viewer_can_t_let_it_go(client, desk):
     reference = desk.ids["vpn"]["reference"]
     browser = await client("viewer")
-    assert (await browser.post(f"/console/queries/{reference}/let-go", allow_redirects=False)).status == 403
+    assert (
+        await browser.post(f"/console/queries/{reference}/let-go", data={"go": "1"}, allow_redirects=False)
+    ).status == 403
