@@ -100,6 +100,8 @@ def fact(draft: Draft, item: Fact, directory: Directory) -> tuple[str, str, int 
         draft.call(known, item.name)
         body = {"identity": f"{known.scheme}:{known.value}", "name": item.name, "claims": item.claims}
         draft.event("user.named", known.user_id, "channel", body)
+        if known.barred == "left":  # and has come back
+            known.barred = draft.batch.barred[known.id] = ""
         follow(draft, known, known.assurance, item.claims, directory)
         return "recorded", "", None
     barred = {"blocked": "blocked", "opted_out": "opted_out", "left": "left", "opted_in": ""}[item.what]

@@ -77,9 +77,11 @@ class LiveHub(StubHub):
         session = aiohttp.ClientSession()
         try:
             return _Wire(session, await session.ws_connect(url), self)
-        except aiohttp.ClientError as error:
+        except BaseException as error:  # a runner may be cancelled just here
             await session.close()
-            raise Retry(f"no WebSocket: {type(error).__name__}") from error
+            if isinstance(error, aiohttp.ClientError):
+                raise Retry(f"no WebSocket: {type(error).__name__}") from error
+            raise
 
 
 class _Wire:
@@ -99,5 +101,7 @@ class _Wire:
         await self._socket.send_str(text)
 
     async def close(self, code: int) -> None:
-        await self._socket.close(code=code)
-        await self._session.close()
+        try:
+            await self._socket.close(code=code)
+        finally:  # a runner may be cancelled while it says goodbye
+            await self._session.close()

@@ -7,7 +7,9 @@ import msgspec
 import pytest
 
 from connectors.channels.slack import MAX_TEXT, SlackConnector
+from connectors.channels.slack.api import CODES, HELD, LATER, UNKNOWN
 from plugins import (
+    CAUSES,
     Answer,
     MediaRef,
     Outgoing,
@@ -198,3 +200,23 @@ async def test_answers_behind_many_others_come_again_later(app, far):
     with pytest.raises(Retry) as caught:
         await app.perform(step, late)
     assert (caught.value.after, late.calls) == (11, [])
+
+
+def test_names_of_refusals_are_those_that_agents_know():
+    assert set(CODES.values()) <= CAUSES.keys()
+    assert not CODES.keys() & (HELD | LATER | UNKNOWN)
+
+
+async def test_yes_without_the_place_of_the_post_is_looked_into(app, far):
+    with pytest.raises(Uncertain):
+        await app.perform(app.plan(out(far))[0], StubAttempt(lambda _: Answer(status=200, body=b'{"ok":true}')))
+
+
+async def test_search_ends_where_everything_is_older_than_what_is_in_question(far):
+    async with far:
+        for _ in range(450):
+            far._post("D0ANN", "old", None, ts="1700000000.000100")
+        [step] = live(far).plan(out(far, reply_via=way("D0ANN")))
+        attempt = LiveAttempt(key="mine")
+        assert await live(far).find(step, attempt) == []
+        assert far.asked == ["conversations.history"]

@@ -94,6 +94,7 @@ async def test_check_names_missing_scopes_and_refused_tokens(far):
         {"token": "env:TOKEN"},
         {"token": "env:TOKEN", "signing_secret": "env:SIGN", "app_token": "env:APP"},
         {"token": "env:SIGN", "signing_secret": "env:SIGN"},
+        {"token": "env:TOKEN", "signing_secret": "env:SIGN", "channels": ["#help"]},
     ],
 )
 def test_settings_that_can_not_be_meant_are_refused_without_showing_secrets(table):

@@ -3,7 +3,7 @@
 import pytest
 
 from plugins import Claim, Fact, Identity
-from tests.hub.desk import Desk, mail, message, who
+from tests.hub.desk import Desk, fact, mail, message, who
 
 ANN = Identity(scheme="email", value="ann@acme.test")
 
@@ -30,6 +30,20 @@ async def test_profile_names_an_identity_and_a_user_who_has_no_name_yet(desk: De
     assert await desk.column("SELECT name FROM identities ORDER BY id") == ["Ann Doe", "Ann Doe"]
     assert await desk.column("SELECT name FROM users ORDER BY id") == ["Ann Doe", "Ann from the shop"]
     assert await desk.events("user.named") == ["user.named"] * 2
+
+
+async def test_somebody_who_left_and_came_back_can_be_answered_again(desk: Desk):
+    await desk.say(message("m1", sender="a1"))
+    await desk.say(fact("a1", "left"))
+    assert await desk.column("SELECT barred FROM identities") == ["left"]
+    await desk.say(profile("a1"))
+    assert await desk.column("SELECT barred FROM identities") == [""]
+
+
+async def test_somebody_who_opted_out_stays_out_whatever_the_profile_says(desk: Desk):
+    await desk.say(message("m1", sender="a1"))
+    await desk.say(fact("a1", "opted_out"), profile("a1"))
+    assert await desk.column("SELECT barred FROM identities") == ["opted_out"]
 
 
 async def test_profile_of_somebody_who_never_wrote_is_left_alone(desk: Desk):

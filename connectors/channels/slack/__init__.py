@@ -9,6 +9,7 @@ before it is sent again (class B). Shared files carry nothing (class C). Slack t
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -46,6 +47,7 @@ from plugins import (
     check_age,
     hmac_verify,
     hookimpl,
+    plausible,
     split_text,
 )
 
@@ -54,6 +56,7 @@ MAX_FILE = 1 << 30  # bytes, "Add files to Slack"
 EVENT = "trunkline_answer"
 """The type of our metadata."""
 PAGES, PAGE = 20, 200  # of a conversation, when a post is looked for
+LONG_AGO = timedelta(days=31)
 SCOPES = (
     "chat:write",
     "files:read",
@@ -79,7 +82,7 @@ class SlackSettings(Struct, frozen=True, kw_only=True):
              "no open port."),
     ] = None  # fmt: skip
     channels: Annotated[
-        tuple[str, ...],
+        tuple[Annotated[str, Meta(pattern="^[CG][A-Z0-9]{2,30}$")], ...],
         Meta(description="Ids of the channels that are read (C…, G…); empty: all that the app is a member of. Direct "
              "messages are always read."),
     ] = ()  # fmt: skip
@@ -273,7 +276,7 @@ class SlackConnector:
                 elif seen.metadata is None and seen.bot_id and (seen.text or "") == post.text:
                     raise Uncertain("it may be there: Slack shows no metadata (scope metadata.message:read)")
             cursor = (page.response_metadata and page.response_metadata.next_cursor) or ""
-            if not cursor or found:
+            if not cursor or found or _long_ago(page, post.way.thread, attempt):
                 return found
         raise Uncertain("the conversation is too long to look through")
 
@@ -338,6 +341,14 @@ def _user(identity: Identity) -> str:
     if identity.scheme != "slack" or user[:1] not in ("U", "W") or not user.isalnum():
         raise Refuse("recipient_unknown", "not a user of a workspace")
     return user
+
+
+def _long_ago(page: _History, thread: str, egress: Egress) -> bool:
+    """Of a history, newest first: what follows is older than any post that is still in question."""
+    if thread or not page.messages:
+        return False
+    now = egress.clock.now()
+    return now - plausible(page.messages[-1].ts, now) > LONG_AGO
 
 
 def _same_site(url: str, api_url: str) -> bool:

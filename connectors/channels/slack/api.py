@@ -65,6 +65,7 @@ CODES: Mapping[str, str] = {
     "msg_blocks_too_long": "too_long",
     "metadata_too_large": "too_long",
     "thread_not_found": "original_gone",
+    "invalid_thread_ts": "original_gone",
     "cannot_reply_to_message": "original_gone",
     "message_not_found": "original_gone",
     "file_not_found": "original_gone",
@@ -96,14 +97,17 @@ def tell(api_url: str, method: str, token: Secret, given: Mapping[str, Any], *, 
 
 
 def told(answer: Answer, kind: type[T]) -> T:
-    """What Slack says, as `kind`; else the error with its name."""
+    """What Slack says, as `kind`; else the error with its name. Raises Uncertain for a yes that can't be read."""
     try:
         verdict = msgspec.json.decode(answer.body, type=_Told)
-        if verdict.ok:
-            return msgspec.json.decode(answer.body, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Pause(f"no answer of Slack's, but HTTP {answer.status}: is something in between?") from error
-    raise _error(verdict, answer)
+    if not verdict.ok:
+        raise _error(verdict, answer)
+    try:
+        return msgspec.json.decode(answer.body, type=kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Uncertain(f"Slack says yes, but not what to: {error}") from error
 
 
 def _error(verdict: _Told, answer: Answer) -> Exception:
