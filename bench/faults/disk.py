@@ -49,6 +49,7 @@ async def power_cuts(place: Place, rounds: int, *, off: str = "") -> Verdict:
                 shutil.rmtree(disk)
                 shutil.copytree(platter, disk)
                 place.served.start(environ, fresh=True)
+                await place.served.ready()
                 await acknowledged(load, 60)
                 times.recovered.append(time.monotonic() - began)
         return await judged(place, times)
