@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncGenerator, Sequence
 
 from context_store import Store
+from context_store.announcements import announcements
 from context_store.blobs import BlobStore
 from context_store.crashpoints import crashpoint
 from context_store.cursors import read_cursor
@@ -87,8 +88,8 @@ class Port(HubEgress):
         return reference or receipt_of(number, key)
 
     async def notices(self) -> Sequence[str]:
-        """As the protocol says. Announcements are not kept yet, so none is in force."""
-        return ()
+        """As the protocol says; the newest first."""
+        return [one.text for one in await self._store.read(announcements, to_millis(self.clock.now()))]
 
     async def redeem(self, token: str, envelope: Envelope) -> bool:
         """As the protocol says; ten tries an hour for whoever stands in the envelope's lane."""

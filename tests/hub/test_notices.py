@@ -52,3 +52,10 @@ async def test_user_s_record_is_kept_and_taken_away(desk: Desk):
         await desk.operate("set_user", "eve", user, {"organisation": "nobody"})
     with pytest.raises(LookupError):
         await desk.operate("set_user", "eve", 1, {"vip": True})
+
+
+async def test_connectors_are_told_what_is_in_force(desk: Desk):
+    port = desk.hub.ports["chat"]
+    assert await port.notices() == []
+    await desk.operate("announce", "eve", "Mail is down", ["mail"])
+    assert await port.notices() == ["Mail is down"]
