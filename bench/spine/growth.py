@@ -44,7 +44,11 @@ class Measured:
 
 
 def figures(run: Run) -> Iterator[Figure]:
-    found = {dialect: asyncio.run(_compared(run, dialect)) for dialect in ("sqlite", "postgresql")}
+    found = {}
+    for dialect in ("sqlite", "postgresql"):
+        found[dialect] = asyncio.run(_compared(run, dialect))
+        told = {name: [round(median(one.cost[name]), 1) for one in found[dialect]] for name in FIELDS}
+        run.say(f"growth on {dialect}, empty and full: {told}")
     for name in FIELDS:
         key = f"growth_{name}_1m"
         if key in run.keys:
