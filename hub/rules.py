@@ -105,6 +105,7 @@ class Rules:
         self._texts = texts_of(config)
         self._stamps: dict[Path, Stamp | None] = {}
         self._differs = False
+        self._old_copy = False
         self._offers: Offers | None = None
         self._turn = asyncio.Lock()
         """What was read first is put in force first."""
@@ -128,6 +129,7 @@ class Rules:
         seen = await self._store.read(rule_set, rules.hash) is not None
         await self._store.write(_keep, rules, to_millis(self._clock.now()))
         if said and said.hash != rules.hash and seen and self._store.dialect != "sqlite":
+            self._old_copy = True
             await self.follow()
 
     async def _first(self) -> RuleSet:
@@ -152,6 +154,9 @@ class Rules:
                 await self._clock.sleep(1)
 
     async def _begin(self) -> None:
+        """A file that is new to the store is an edit; an old copy says nothing to anybody."""
+        if self._old_copy:
+            return
         async with self._turn:
             now = to_millis(self._clock.now())
             await self._store.write(activate, self.current.hash, self.current.source, _here(), now)
