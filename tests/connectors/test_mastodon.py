@@ -191,6 +191,21 @@ def test_nobody_is_called_by_a_text_that_names_them():
         assert unmentioned(same) == same
 
 
+@pytest.mark.parametrize(
+    "text", ["@" + "a" * 200_000, "@a" * 100_000, "https://" + "a." * 100_000, "https://a.de/" * 9000]
+)
+def test_long_texts_are_counted_at_once(text):
+    assert measure(text) > 0
+    assert unmentioned(text)
+
+
+@pytest.mark.parametrize(
+    "markup", ["<a href='https://x.test/'>" * 40_000, "<" * 10**6, "<a " * 300_000, "</a>" * 10**5]
+)
+def test_odd_markup_is_read_at_once(markup):
+    assert isinstance(plain(markup + "</a>" * 1000), str)
+
+
 # ---- fetching ----------------------------------------------------------------------------------------------
 
 

@@ -79,6 +79,13 @@ async def test_direct_message_reaches_nobody_whom_its_text_names(far, visibility
         assert names == called if isinstance(called, list) else len(names) == called
 
 
+async def test_file_whose_name_calls_somebody_goes_to_the_person_alone(far):
+    async with far:
+        file = MediaRef(sha256="aa", name="@bob.png", type="image/png", size=5)
+        await perform(far, out(text="", media=(file,)), aa=b"bytes")
+        assert [each.to for each in far.heard] == ["ann@remote.test"]
+
+
 async def test_parts_follow_each_other_under_the_same_warning(far):
     async with far:
         back = way(far, "public", warning="rant")
@@ -130,7 +137,7 @@ async def test_account_that_the_server_does_not_find_is_named(far):
         assert caught.value.code == "recipient_unknown"
 
 
-@pytest.mark.parametrize("value", ["ann", "@ann", "ann@", "ann@x y", "a\nb@x"])
+@pytest.mark.parametrize("value", ["ann", "@ann", "ann@", "ann@x y", "a\nb@x", "ann@x.test,@eve@y.test"])
 def test_address_that_is_none_of_mastodons_is_refused(value):
     with pytest.raises(Refuse):
         talking().plan(out(to=Identity(scheme="mastodon", value=value)))

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -10,30 +9,22 @@ import pytest
 
 from connectors.channels.whatsapp import WhatsAppConnector
 from plugins import (
-    Answer,
     Edited,
     Envelope,
     Fact,
     Identity,
-    MediaRef,
     Message,
     NotAuthentic,
-    Outgoing,
-    Pause,
     Receipt,
-    Refuse,
     Reply,
     Request,
-    Retry,
     Secret,
     Skipped,
-    Uncertain,
     hmac_sign,
     utf16_units,
 )
-from plugins.testing.lines import LiveAttempt, LiveHub
-from plugins.testing.standins.whatsapp import NUMBER, TROUBLES, WhatsApp
-from plugins.testing.stubs import START, StubAttempt
+from plugins.testing.standins.whatsapp import NUMBER, WhatsApp
+from plugins.testing.stubs import START
 from plugins.testing.vendor import VendorConformance
 from tests.shared import shared, shared_folder
 
@@ -269,174 +260,6 @@ def test_status_is_a_receipt_that_names_our_own_key(made, far, state, said):
     assert item.reason == ("window_closed: 131047 Re-engagement message: 24 hours" if state == "failed" else "")
 
 
-# ---- out ---------------------------------------------------------------------------------------------------
-
-
-def out(**more: Any) -> Outgoing:
-    given = {"key": "key-1", "to": ANN, "text": "Hello\nyou", "thread": "", "reference": "Q-1", **more}
-    return Outgoing(**given)
-
-
-def way(hours: float) -> bytes:
-    last = int((START - timedelta(hours=hours)).timestamp())
-    return msgspec.json.encode({"to": "15550001111", "user": ANN.value, "last": last})
-
-
-def talking(far: WhatsApp, **more: Any) -> WhatsAppConnector:
-    settings, problems = TestWhatsApp()._load({**TestWhatsApp.table, "api_url": far.url, **more})
-    assert problems == []
-    return WhatsAppConnector("sample", settings)
-
-
-async def perform(made: WhatsAppConnector, work: Outgoing, **blobs: bytes) -> list[Any]:
-    attempt = LiveAttempt(blobs=blobs)
-    return [await made.perform(step, attempt) for step in made.plan(work)]
-
-
-async def test_inside_the_window_the_answer_is_text(far):
-    async with far:
-        [done] = await perform(talking(far, template=TEMPLATE), out(reply_via=way(23.9), replies_to=["wamid.in1"]))
-        assert [(each.to, each.text, each.ref) for each in far.heard] == [("ann", "Hello\nyou", done.ref)]
-        assert far.echoes == {done.ref: "key-1"}
-
-
-async def test_outside_the_window_the_template_carries_the_answer(far):
-    async with far:
-        far.closed = True
-        await perform(talking(far, template=TEMPLATE), out(reply_via=way(24)))
-        assert [each.text for each in far.heard] == ["Q-1 Hello you"]
-        assert far.refused == []
-
-
-async def test_outside_the_window_without_template_nothing_is_asked_of_whatsapp(far):
-    async with far:
-        with pytest.raises(Refuse) as caught:
-            await perform(talking(far), out(reply_via=way(25)))
-        assert (caught.value.code, far.heard, far.refused) == ("window_closed", [], [])
-
-
-async def test_window_that_whatsapp_calls_closed_is_answered_with_the_template(far):
-    async with far:
-        far.closed = True
-        await perform(talking(far, template=TEMPLATE), out())
-        assert [each.text for each in far.heard] == ["Q-1 Hello you"]
-
-
-@pytest.mark.parametrize(
-    ("work", "code"),
-    [
-        ({"text": "x" * 1025}, "too_long"),
-        ({"text": "", "media": (MediaRef(sha256="aa", type="text/plain", size=5),)}, "window_closed"),
-    ],
-)
-async def test_what_no_template_carries_is_refused_by_name(far, work, code):
-    async with far:
-        with pytest.raises(Refuse) as caught:
-            await perform(talking(far, template=TEMPLATE), out(reply_via=way(25), **work), aa=b"bytes")
-        assert (caught.value.code, far.heard) == (code, [])
-
-
-async def test_template_that_meta_does_not_know_is_a_closed_window(far):
-    async with far:
-        with pytest.raises(Refuse, match="132001") as caught:
-            await perform(talking(far, template={**TEMPLATE, "name": "another"}), out(reply_via=way(25)))
-        assert caught.value.code == "window_closed"
-
-
 def test_template_without_the_answer_is_no_setting():
     _, problems = TestWhatsApp()._load({**TestWhatsApp.table, "template": {**TEMPLATE, "parameters": ["reference"]}})
     assert ["must carry the answer" in str(problem) for problem in problems] == [True]
-
-
-async def test_files_are_uploaded_and_sent_after_the_text(far):
-    async with far:
-        files = (
-            MediaRef(sha256="aa", name="a.log", type="text/plain", size=5),
-            MediaRef(sha256="bb", name="b.png", type="image/png", size=5),
-        )
-        await perform(talking(far), out(reply_via=way(1), media=files), aa=b"lines", bb=b"image")
-        assert [each.file for each in far.heard] == [None, b"lines", b"image"]
-        assert far.refused == []
-
-
-@pytest.mark.parametrize(
-    ("kind", "size", "code"),
-    [("application/zip", 5, "media_unsupported"), ("image/png", (5 << 20) + 1, "media_too_large")],
-)
-def test_file_that_whatsapp_takes_not_is_refused_before_anything_is_sent(made, kind, size, code):
-    with pytest.raises(Refuse) as caught:
-        made.plan(out(media=(MediaRef(sha256="aa", type=kind, size=size),)))
-    assert caught.value.code == code
-
-
-def test_address_that_is_none_of_whatsapps_is_refused(made):
-    for value in ("x", "../1", "+1555", "\u0661\u0662"):
-        with pytest.raises(Refuse):
-            made.plan(out(to=Identity(scheme="whatsapp", value=value)))
-
-
-async def test_person_without_number_is_reached_by_user_id(far):
-    async with far:
-        await perform(talking(far), out(reply_via=msgspec.json.encode({"user": ANN.value})))
-        assert [each.to for each in far.heard] == ["ann"]
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "error", "words"),
-    [
-        (10, 403, Pause, "account_closed"),
-        (131042, 400, Pause, "account_closed"),
-        (130429, 400, Retry, "130429"),
-        (131056, 400, Retry, "131056"),
-        (999999, 400, Refuse, "content_refused"),
-    ],
-)
-async def test_code_decides_and_not_the_status(made, code, status, error, words):
-    body = json.dumps({"error": {"code": code, "message": "x"}}).encode()
-    stub = StubAttempt(lambda _: Answer(status=status, body=body))
-    with pytest.raises(error, match=words):
-        await made.perform(made.plan(out())[0], stub)
-
-
-async def test_page_of_a_proxy_is_no_answer_of_whatsapps(made):
-    for status, error in ((403, Pause), (200, Uncertain)):
-        stub = StubAttempt(lambda _, status=status: Answer(status=status, body=b"<html>"))
-        with pytest.raises(error, match="in between"):
-            await made.perform(made.plan(out())[0], stub)
-
-
-async def test_file_is_fetched_in_two_steps_with_the_token_hidden(far):
-    async with far:
-        far.files["77"] = ("image/png", b"bytes")
-        hub = LiveHub()
-        assert await talking(far).fetch("77", hub) == b"bytes"
-        assert (len(hub.calls), "canary" in repr(hub.calls)) == (2, False)
-        with pytest.raises(Refuse):
-            await talking(far).fetch("../messages", hub)
-
-
-async def test_file_that_was_changed_on_its_way_is_asked_for_again(made):
-    def answer(call):
-        told = {"url": "https://files.test/1", "sha256": "00" * 32}
-        return Answer(status=200, body=b"bytes" if "files.test" in call.url else json.dumps(told).encode())
-
-    with pytest.raises(Retry):
-        await made.fetch("1", StubAttempt(answer))
-
-
-async def test_token_is_shown_to_no_address_in_clear(made):
-    told = {"url": "http://169.254.169.254/"}
-    stub = StubAttempt(lambda _: Answer(status=200, body=json.dumps(told).encode()))
-    with pytest.raises(Refuse):
-        await made.fetch("1", stub)
-    assert len(stub.calls) == 1
-
-
-async def test_check_says_whose_number_it_is_or_why_not(far):
-    async with far:
-        [finding] = await talking(far).check(LiveHub())
-        assert (finding.ok, "Desk" in finding.what) == (True, True)
-        far._token = "another"
-        [finding] = await talking(far).check(LiveHub())
-        assert (finding.ok, "190" in finding.what) == (False, True)
-    assert TROUBLES["token_revoked"][1] == 190

@@ -34,6 +34,15 @@ class TestMastodonStories(Stories):
         assert line.heard("Once") == 1
         assert await line.delivery() == [("done", None, False)]
 
+    async def test_parts_of_a_long_answer_follow_each_other(self, line: Line) -> None:
+        await self._one_query(line)
+        await line.reply("word " * 200)
+        await line.desk.settle()
+        *_, first, second, third = line.far.heard
+        above = [line.far.statuses[each.ref]["in_reply_to_id"] for each in (second, third)]
+        assert above == [first.ref, second.ref]
+        assert line.far.refused == []
+
     async def test_edit_and_deletion_of_known_posts_are_recorded(self, line: Line) -> None:
         first, second = line.far.says("Firts"), line.far.says("Second")
         await line.push(first, second)

@@ -43,6 +43,31 @@ class TestWhatsAppStories(Stories):
         assert await line.delivery() == [("parked", "too_long", False)]
         assert line.heard("Too long") == 0
 
+    async def test_window_that_only_whatsapp_knows_closed_is_answered_with_the_template(self, line: Line) -> None:
+        await self._one_query(line)
+        line.far.closed = True
+        await line.reply("Still there?")
+        await line.desk.settle()
+        assert (line.heard("Still there?"), len(line.far.refused)) == (1, 1)
+        assert await line.delivery() == [("done", None, False)]
+
+    async def test_what_our_side_wrote_in_the_app_stands_in_the_query_and_is_acknowledged_by_nobody(
+        self, line: Line
+    ) -> None:
+        await self._one_query(line)
+        heard = len(line.far.heard)
+        event = line.far.says("On my way")
+        value = event["entry"][0]["changes"][0]["value"]
+        [said] = value.pop("messages")
+        who = {"from": "15550783881", "to": said["from"], "to_user_id": said["from_user_id"]}
+        value["message_echoes"] = [{"id": said["id"], "type": "text", "text": said["text"], **who}]
+        await line.push(event)
+        await line.desk.settle()
+        assert await line.desk.column("SELECT text FROM messages WHERE direction = 'out' AND author = ''") == [
+            "On my way"
+        ]
+        assert (len(await line.desk.references()), len(line.far.heard)) == (1, heard)
+
     async def test_file_is_fetched_after_the_message_is_recorded(self, line: Line) -> None:
         line.far.files["f1"] = ("text/plain", b"log lines")
         file = {"id": "f1", "filename": "a.log", "caption": "See file"}

@@ -6,6 +6,7 @@ public post is as public as that; whatever fewer people could read is answered i
 Posts carry an `Idempotency-Key`, which a server knows again for an hour: a second try makes no second post (class A).
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
@@ -50,6 +51,7 @@ MOST_WARNING = 100
 PATIENCE = 10
 """Seconds that a file may take until the server has processed it."""
 _ANSWERED = (400, 401, 403, 404, 410, 413, 422, 429)
+_HANDLE = re.compile(r"[\w.-]+@[\w.-]+(?::\d+)?")
 _MB = 1 << 20
 _MEDIA: Mapping[str, int] = {  # "Posting to your profile: media"
     **dict.fromkeys(("image/jpeg", "image/png", "image/gif", "image/webp", "image/heic", "image/avif"), 16 * _MB),
@@ -169,7 +171,8 @@ class MastodonConnector:
         ]
         for file in work.media:
             _fits(file)
-            parts.append(_Part(to, f"{call}{one_line(file.name, 50)}".strip(), shown, way.status, warning, file))
+            name = unmentioned(one_line(file.name, 50))
+            parts.append(_Part(to, f"{call}{name}".strip(), shown, way.status, warning, file))
         return [Step(kind="status", body=msgspec.json.encode(part), key_life=KEY_LIFE) for part in parts]
 
     async def perform(self, step: Step, attempt: Attempt) -> Done:
@@ -256,8 +259,7 @@ def _read(answer: Answer, kind: Any, unreadable: type[Pause | Uncertain]) -> Any
 
 
 def _handle(identity: Identity) -> str:
-    user, at, domain = identity.value.partition("@")
-    if identity.scheme != "mastodon" or not (user and at and domain) or any(sign.isspace() for sign in identity.value):
+    if identity.scheme != "mastodon" or not _HANDLE.fullmatch(identity.value):
         raise Refuse("recipient_unknown", "no name and server of Mastodon")
     return identity.value.lower()
 

@@ -9,9 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from connectors.channels.mastodon.text import plain
-from plugins import Claim, Edited, Envelope, Identity, Item, Media, Message, Skipped, one_line, plausible
+from plugins import MOST_TEXT, Claim, Edited, Envelope, Identity, Item, Media, Message, Skipped, one_line, plausible
 
-MOST_MARKUP = 1 << 20
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)  # ValueError: bytes that are no UTF-8
 OPEN = frozenset({"public", "unlisted"})
 """Visibilities that anybody can read."""
@@ -121,7 +120,7 @@ def _message(said: Status, envelope: Envelope) -> Message:
         automatic="bulk" if said.account.bot else "",
         replies_to=(said.in_reply_to_id,) if said.in_reply_to_id else (),
         language=(said.language or "")[:35],
-        media=tuple(media for file in said.media_attachments if (media := _media(file))),
+        media=_files(said),
         reply_via=msgspec.json.encode(Way(said.id, said.visibility, warning)),
     )
 
@@ -141,13 +140,21 @@ def _changed(envelope: Envelope) -> Item:
 
 def _words(said: Status, me: str) -> str:
     """The text without the call to us that it begins with, and what files show in their author's words."""
-    text = plain(said.content[:MOST_MARKUP])
+    text = plain(said.content[:MOST_TEXT])
     names = [re.escape(name) for each in said.mentions if each.id == me for name in (each.acct, each.username) if name]
     if names:
         called = rf"(?:@(?:{'|'.join(names)})(?:@[\w.-]+)?(?![\w@-])\s*)+"
         text = re.sub(f"^{called}", "", text, flags=re.IGNORECASE)
     shown = [f"[{one_line(file.description, 1500)}]" for file in said.media_attachments if file.description]
     return "\n".join(part for part in (text, *shown) if part)
+
+
+def _files(said: Status) -> tuple[Media, ...]:
+    """What is attached, and a post whole that is too long to be read."""
+    files = tuple(media for file in said.media_attachments if (media := _media(file)))
+    if len(said.content) <= MOST_TEXT:
+        return files
+    return (*files, Media(name="post.html", type="text/html", data=said.content.encode()))
 
 
 def _media(file: _File) -> Media | None:

@@ -15,7 +15,7 @@ _OWN_LINKS = frozenset({"mention", "hashtag"})
 _COUNTED = re.compile(
     r"(?<![\w@#$.])https?://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.[A-Za-z]{2,}(?::\d+)?"
     r"(?:/(?:[A-Za-z0-9._~:/?#@!$&'*+,;=%-]*[A-Za-z0-9/=_#&+-])?)?"
-    r"|(?<![\w/=@])@(?P<user>\w+(?:[\w.-]*\w)?)@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
+    r"|(?<![\w/=@])@(?P<user>\w(?:[\w.-]*\w)?)@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
 )
 _MENTIONS = re.compile(r"(?<![\w/=])@(?=\w)")
 
@@ -23,7 +23,7 @@ _MENTIONS = re.compile(r"(?<![\w/=])@(?=\w)")
 def plain(markup: str) -> str:
     """What a person reads: paragraphs and breaks as lines; links whole, though Mastodon shows them cut."""
     out: list[str] = []
-    links: list[tuple[str, int]] = []  # address to add at the link's end, and where its words begin
+    address, start = "", 0  # of the link that is open: what to add at its end, and where its words begin
     for piece in _PIECES.finditer(markup):
         name = (piece[2] or "").lower()
         if not name:
@@ -31,11 +31,11 @@ def plain(markup: str) -> str:
         elif name in _BLOCKS:
             out.append(_line(name, closing=bool(piece[1])))
         elif name == "a" and not piece[1]:
-            links.append((_address(piece[3]), len(out)))
-        elif name == "a" and links:
-            address, start = links.pop()
+            address, start = _address(piece[3]), len(out)
+        elif name == "a":
             if address and address not in "".join(out[start:]):
                 out.append(f" {address}")
+            address = ""
     return re.sub(r"\n{3,}", "\n\n", "".join(out)).strip()
 
 
