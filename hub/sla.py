@@ -47,6 +47,8 @@ class Promises:
     clock: Time
     stopping: bool = False
     _seen: str = ""
+    _any: bool = False
+    """The rules promise something: else nothing is followed, until they do."""
     _said: str | None = None
 
     async def run(self) -> None:
@@ -74,11 +76,14 @@ class Promises:
         while ids := await self.store.read(clocks.open_after, after):
             await self.store.write(_compute, ids, (), rules, self.store.ids.next, to_millis(self.clock.now()))
             after = ids[-1]
-        self._seen = rules.hash
+        self._seen, catalogue = rules.hash, rules.catalogue
+        self._any = bool(catalogue.targets) or any(service.targets for service in catalogue.services.values())
         await self._tell()
 
     async def follow(self) -> bool:
         """One batch of events; True if there may be more."""
+        if not self._any:
+            return False
         async with self.store.holding(clocks.follow) as batch:
             if batch is None:
                 return False

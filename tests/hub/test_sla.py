@@ -159,3 +159,14 @@ async def test_clocks_are_shown_with_the_query(promising: Desk):
     (root,) = await promising.column("SELECT id FROM queries")
     view = await promising.hub.store.read(views.show_query, root)
     assert [(one.promise, one.paused) for one in view.clocks] == [("first_response", False), ("resolution", False)]
+
+
+async def test_nothing_is_followed_where_nothing_is_promised_until_it_is(desk: Desk):
+    await desk.say(message(text="vpn"))
+    assert await desk.column("SELECT name FROM cursors WHERE name = 'sla'") == []
+    (desk.folder / "rules.toml").write_text(PROMISING)
+
+    async def promised() -> bool:
+        return await desk.number("SELECT count(*) FROM clocks") == 2
+
+    await desk.until(promised)
