@@ -244,6 +244,27 @@ async def test_more_than_a_page_comes_whole_and_in_order(far):
         assert texts == [str(n) for n in range(200)]
 
 
+async def test_event_is_the_same_whoever_liked_it_meanwhile(far):
+    async with far:
+        said = far.says("one")
+        await far.push(said)
+        [first] = await bring(far, LiveHub(), 1)
+        said["status"]["favourites_count"] = 5
+        [second] = await bring(far, LiveHub(), 1)
+        assert first.raw != second.raw
+        assert (first.key, first.fingerprint) == (second.key, second.fingerprint)
+
+
+async def test_server_with_small_pages_is_read_whole(far):
+    far.page = 40
+    async with far:
+        hub = LiveHub()
+        await far.push(*(far.says(str(n)) for n in range(30)))
+        await bring(far, hub, 30)
+        await far.push(*(far.says(str(n)) for n in range(70)))
+        assert len(await bring(far, hub, 100)) == 100
+
+
 async def test_old_mentions_are_left_alone_at_the_first_start_only(far):
     async with far:
         hub, old = LiveHub(), far.says("old")
@@ -289,4 +310,4 @@ async def test_cursor_is_small_however_much_came(far):
         await far.push(*(far.says(str(n)) for n in range(79)))
         await bring(far, hub, 79)
         cursor = msgspec.json.decode(hub.cursors[""])
-        assert (len(cursor["seen"]), len(cursor["watched"])) == (40, 40)
+        assert (len(cursor["seen"]), len(cursor["watched"])) == (20, 40)

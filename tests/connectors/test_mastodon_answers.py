@@ -174,6 +174,13 @@ async def test_words_are_asked_for_in_the_language_that_we_read():
     assert stub.calls[0].headers["idempotency-key"] == stub.key
 
 
+async def test_server_that_shows_a_direct_message_to_others_is_named():
+    body = b'{"id": "1", "visibility": "public", "mentions": [{"acct": "ann"}]}'
+    made, stub = talking(), StubAttempt(lambda _: Answer(status=200, body=body))
+    with pytest.raises(Refuse, match="delete it there"):
+        await made.perform(made.plan(out())[0], stub)
+
+
 async def test_page_of_a_proxy_is_no_answer_of_mastodons():
     made = talking()
     for status, error in ((403, Pause), (200, Uncertain)):

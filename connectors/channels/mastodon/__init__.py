@@ -47,7 +47,6 @@ from plugins import (
 )
 
 KEY_LIFE = 3600.0  # seconds, "POST /api/v1/statuses", Idempotency-Key
-MOST_WARNING = 100
 PATIENCE = 10
 """Seconds that a file may take until the server has processed it."""
 _ANSWERED = (400, 401, 403, 404, 410, 413, 422, 429)
@@ -93,6 +92,7 @@ class _Mention(Struct, frozen=True):
 
 class _Posted(Struct, frozen=True):
     id: str
+    visibility: str = ""
     mentions: tuple[_Mention, ...] = ()
 
 
@@ -164,8 +164,8 @@ class MastodonConnector:
         to = _handle(work.to)
         shown = way.visibility if way.visibility in OPEN and not work.private else "direct"
         text = work.text if shown in OPEN else unmentioned(work.text)
-        call, warning = f"@{to} ", one_line(way.warning, MOST_WARNING)
-        limit = self._settings.characters - measure(call) - measure(warning)
+        call, warning = f"@{to} ", one_line(way.warning, self._settings.characters // 5)
+        limit = self._settings.characters - measure(call) - len(warning)
         parts = [
             _Part(to, f"{call}{each}", shown, way.status, warning) for each in split_text(text, max(limit, 20), measure)
         ]
@@ -190,6 +190,8 @@ class MastodonConnector:
         url = f"{self._settings.api_url}/api/v1/statuses"
         call = Call(method="POST", url=url, headers=headers, body=msgspec.json.encode(post))
         posted = _read(await attempt.call(call, expect=_ANSWERED), _Posted, Uncertain)
+        if part.visibility == "direct" and posted.visibility not in ("direct", ""):
+            raise Refuse("not_allowed", f"the server made the post {posted.id} {posted.visibility}: delete it there")
         if part.to.partition("@")[0] not in {each.acct.lower().partition("@")[0] for each in posted.mentions}:
             raise Refuse("recipient_unknown", f"the server finds no @{part.to}: the post {posted.id} calls nobody")
         return Done(ref=posted.id, objects=(posted.id,))

@@ -6,6 +6,7 @@ show an older id after a newer one (ids are given before the transaction ends); 
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
@@ -16,8 +17,10 @@ from connectors.channels.mastodon.statuses import UNREADABLE, Account, Notificat
 from plugins import Envelope, HubPort, Refuse
 
 PAGE = 80  # "GET /api/v1/notifications", the most that one answer holds
-KEPT = 40
-"""Notifications that are asked for again, and posts that are looked at again; half a page, so that pages go forward."""
+SEEN = 20
+"""Notifications that are asked for again: fewer than the page of any server, so that pages go forward."""
+WATCHED = 40
+"""Posts that are looked at again."""
 FIRST = timedelta(days=1)
 """At the very first start older mentions are left alone: they were answered, or never will be."""
 
@@ -75,7 +78,7 @@ class Fetching:
     async def new(self) -> bool:
         """Bring what is new; True if there may be more at once."""
         first, cursor = self._cursor is None, self._cursor or Cursor()
-        forward = "" if first else f"&min_id={quote(cursor.seen[0]) if len(cursor.seen) == KEPT else 0}"
+        forward = "" if first else f"&min_id={quote(cursor.seen[0]) if len(cursor.seen) == SEEN else 0}"
         path = f"/api/v1/notifications?types[]=mention&include_filtered=true&limit={PAGE}{forward}"
         page = await self._ask(path, list[Raw]) or []
         self._hub.alive()
@@ -90,9 +93,9 @@ class Fetching:
             if told and told.status:
                 watched.append(Watched(told.status.id, told.status.edited_at or "", told.status.account.id))
         if fresh or first:
-            seen = sorted({*cursor.seen, *fresh}, key=_order)[-KEPT:]
-            await self._receive(envelopes, Cursor(tuple(seen), tuple(watched[-KEPT:])))
-        return len(page) >= PAGE and bool(fresh)
+            seen = sorted({*cursor.seen, *fresh}, key=_order)[-SEEN:]
+            await self._receive(envelopes, Cursor(tuple(seen), tuple(watched[-WATCHED:])))
+        return len(page) >= PAGE // 2 and bool(fresh)  # servers may hold fewer in a page
 
     async def again(self) -> None:
         """Have the last posts been changed or taken back? Servers before 4.3 can't be asked for many at once."""
@@ -133,8 +136,9 @@ class Fetching:
         status = told.status if told else None
         if status and status.in_reply_to_id:
             facts["root"] = await self._root(status)
-        lane = status.account.id if status else ""
-        return Envelope(key=f"notification {number}", raw=raw, at=self._hub.clock.now(), facts=facts, lane=lane)
+        lane, key = status.account.id if status else "", f"notification {number}"
+        same = sha256(key.encode()).digest()  # counts of likes and the like change in between
+        return Envelope(key=key, raw=raw, at=self._hub.clock.now(), facts=facts, lane=lane, fingerprint=same)
 
     async def _root(self, status: Status) -> str:
         """The post that the thread began with, as far up as we may see."""

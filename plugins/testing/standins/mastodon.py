@@ -73,6 +73,8 @@ class Mastodon(StandIn):
         """How often a file is said to be still processed."""
         self.asked: list[str] = []
         """Paths of all questions, oldest first."""
+        self.page = PAGE
+        """The most notifications in one answer; other servers give fewer."""
         self.batches = True
         """Servers before 4.3 don't give many posts at once."""
         self._token = token
@@ -178,9 +180,7 @@ class Mastodon(StandIn):
         if refused := self._refused(request, {name for name, _ in query}):
             return refused
         asked, kinds = dict(query), {value for name, value in query if name == "types[]"}
-        limit = int(asked.get("limit", 40))
-        if limit > PAGE:
-            return self.refuse("limit", _error(422, "limit"))
+        limit = min(int(asked.get("limit", 40)), self.page)
         found = sorted((each for each in self.notifications if each["type"] in kinds), key=lambda each: int(each["id"]))
         if "min_id" in asked:  # the oldest of what is newer
             found = [each for each in found if int(each["id"]) > int(asked["min_id"])][:limit]
