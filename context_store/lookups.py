@@ -16,6 +16,7 @@ from context_store import tables as t
 from context_store.announcements import Announcement, announcements
 from context_store.histories import OPEN_STATES, Asked, History, histories
 from context_store.text import canonical
+from context_store.underway import Underway, underway
 
 REPORTS = ("bounce", "receipt", "report")
 """Values of `messages.automatic` that speak of another message."""
@@ -47,6 +48,8 @@ class Wanted:
     """The smallest id that counts as today."""
     automatic_since: int = 0
     """The smallest id (ids carry time) that counts as lately."""
+    underway: bool = False
+    """Whether a message may belong to a query whose sender is still on the way (a call)."""
     asked: Asked | None = None
     """What rules ask of history; None: nothing is judged by rules."""
 
@@ -177,6 +180,8 @@ class Known:
     open_queries: dict[tuple[int, str], int] = field(default_factory=dict)
     """(user, instance) → the root that was touched last."""
     tokens: dict[bytes, KnownToken] = field(default_factory=dict)
+    underway: dict[int, Underway] = field(default_factory=dict)
+    """By root."""
     waiting: dict[bytes, list[Waiting]] = field(default_factory=lambda: defaultdict(list))
     histories: dict[int, History] = field(default_factory=dict)
     """By user; new users of the batch come in as they are met."""
@@ -313,6 +318,8 @@ def _gather_queries(conn: Connection, wanted: Wanted, known: Known) -> None:
         remember_query(known, KnownQuery(*row))
     for row in _rows(conn, _threads_of, known.queries.keys()):
         known.threads.setdefault(row.key_hash, KnownThread(*row))
+    if wanted.underway and roots:
+        known.underway = underway(conn, roots)
 
 
 def _gather_people(conn: Connection, wanted: Wanted, known: Known, now: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import Connection, Table, delete, select, update
 
 from context_store import bulk
 from context_store import tables as t
@@ -47,7 +47,7 @@ _defaults: Mapping[str, Mapping[str, Any]] = {
 
 _inserted: Sequence[Table] = (
     t.users, t.identities, t.links, t.queries, t.query_joins, t.threads, t.messages, t.attachments, t.decisions,
-    t.opinions, t.holds, t.items, t.outbox,
+    t.opinions, t.holds, t.items, t.outbox, t.tokens,
 )  # fmt: skip
 _columns = {table.name: tuple(column.name for column in table.columns) for table in _inserted}
 
@@ -67,6 +67,12 @@ class Batch:
     """sha256 → bytes of files to write before the transaction"""
     identities: dict[int, tuple[int, int | None]] = field(default_factory=dict)
     """id → (assurance, last_ack_at)"""
+    judged: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Query → what triage says anew"""
+    held: dict[int, tuple[str, str, str, int, int | None, str | None]] = field(default_factory=dict)
+    """Query that was held before → (kind, reason, author, at, ended_at, ended_by)"""
+    rooted: dict[int, int] = field(default_factory=dict)
+    """Conversation that becomes part of another matter → its root"""
     barred: dict[int, str] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     """Of identities."""
@@ -102,8 +108,11 @@ class Batch:
             self.fresh_queries[values["id"]] = self.rows[table][-1]
 
     def triaged(self, query_id: int, **values: Any) -> None:
-        """What triage says, on the row of a query that this batch makes."""
-        row = self.fresh_queries[query_id]
+        """What triage says, on the row of a query that this batch makes, or of one that is judged again."""
+        row = self.fresh_queries.get(query_id)
+        if row is None:
+            self.judged.setdefault(query_id, {}).update(values)
+            return
         for name, value in values.items():
             row[_columns["queries"].index(name)] = value
 
@@ -172,6 +181,15 @@ def _change(conn: Connection, batch: Batch) -> None:
     ]
     if _change_queries(conn, queries) != len(queries):
         raise Stale("a query was changed by somebody else")
+    for query_id, values in sorted(batch.judged.items()):  # rare: a call in its menu
+        conn.execute(update(t.queries).where(t.queries.c.id == query_id).values(**values))
+    bulk.update(conn, t.queries, ("id", "root_id"), sorted(batch.rooted.items()))
+    bulk.update(
+        conn,
+        t.holds,
+        ("query_id", "kind", "reason", "author", "at", "ended_at", "ended_by"),
+        [(number, *values) for number, values in sorted(batch.held.items())],
+    )
     bulk.update(
         conn,
         t.identities,

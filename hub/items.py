@@ -5,6 +5,7 @@ reason: nothing is skipped silently (R5).
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -24,9 +25,11 @@ from hub.draft import Draft, as_json, identity_hash, message_hash, names, thread
 from hub.instances import Instance
 from hub.keys import Keys, query_named_by
 from hub.matter import MOST_NAMED, Place, find_matter, joins_open
+from hub.pins import drawn
 from hub.recognise import MOST_CLAIMS, Directory, recognise
 from hub.texts import Texts, acknowledgement
 from hub.triage import Judging, Triaged, facts_of, remember, triage
+from hub.underway import gathered
 from hub.workers import Parsed
 from plugins import (
     Edited,
@@ -98,6 +101,7 @@ def _want_message(want: Wanted, item: Message, instance: str, keys: Keys) -> Non
     if item.automatic in REPORTS:
         want.reporters.add(identity_hash(item.sender.identity))
     want.keys.add(message_hash(instance, item.key))
+    want.underway |= item.more or item.kind == "call"
     if item.thread:
         want.threads.add(thread_hash(instance, item.thread))
     for key in item.replies_to[:MOST_NAMED]:
@@ -229,8 +233,9 @@ class Judge:
         message = self._record(item, instance, envelope, sender, place)
         if stranger and instance.has("profiles"):
             self._introduce(sender, instance, message)
-        if place.fresh:
-            self._begin(item, instance, envelope, sender, place, message)
+        whole = gathered(self.draft, item, self.draft.root(place.query), fresh=place.fresh)
+        if whole is not None:
+            self._begin(whole, instance, envelope, sender, place, message)
         else:
             self._continue(item, sender, place, message)
         remember(self.draft.known, self._judging.asked, sender.user_id, item, fresh=place.fresh)
@@ -302,11 +307,14 @@ class Judge:
             item, user, self.draft.known, self._judging, channel=instance.channel, instance=instance.id,
             at=from_millis((envelope >> 22) + EPOCH_MS),
         )  # fmt: skip
-        triaged = triage(self.draft, self._judging, facts, place.query, message.id)
-        self.draft.event("query.opened", place.query.id, "hub", {"reference": place.query.reference}, message.id)
+        triaged = triage(self.draft, self._judging, facts, self.draft.root(place.query), message.id, waits=item.more)
+        if place.fresh:
+            self.draft.event("query.opened", place.query.id, "hub", {"reference": place.query.reference}, message.id)
+        if item.more:
+            return
         outcome = triaged.decision.outcome
         self._dispatch(
-            place, place.query.target, "open",
+            place, self.draft.root(place.query).target, "open",
             Open(
                 ext_id=place.query.reference, subject=item.subject, text=item.text, user=item.sender,
                 fields={"type": outcome.type, "priority": outcome.priority},
@@ -352,9 +360,11 @@ class Judge:
             reason = why_not or "nothing that is configured reaches this address"
             self.draft.event("query.not_acknowledged", query.id, "hub", {"why": reason})
             return
+        pin = partial(drawn, self.draft, query) if item.sender.assurance >= 1 else str
         said = acknowledgement(
-            self._texts, triaged.decision, self._config, reference=query.reference, subject=canonical(item.subject, 250)
-        )
+            self._texts, triaged.decision, self._config, reference=query.reference,
+            subject=canonical(item.subject, 250), pin=pin,
+        )  # fmt: skip
         answer = Answer(
             subject=said.subject, text=said.text, author="hub", shown_author=self._config.name, automatic=True
         )

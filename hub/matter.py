@@ -19,6 +19,7 @@ from context_store.lookups import KnownIdentity, KnownMessage, KnownQuery
 from context_store.text import canonical, hash_key
 from hub.draft import Draft, message_hash, thread_hash
 from hub.keys import Keys, query_named_by
+from hub.underway import carried
 from plugins import Message
 
 MOST_NAMED = 50
@@ -60,6 +61,7 @@ def _by_token(
     held = draft.known.tokens.get(hash_key("continue", token))
     if held is not None and (named := draft.known.queries.get(held.query_id)) and not _over(draft, named):
         evidence = {"kind": held.kind}
+        carried(draft, message, instance, named, evidence)
         query = own_conversation(draft, draft.root(named), named, sender, channel, instance, "token", evidence)
         return Place(query, False, standing)
     named = _proved(draft, token, keys)

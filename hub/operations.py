@@ -27,6 +27,7 @@ from hub.holds import let_go as let_go  # noqa: PLC0414  # the console calls it 
 from hub.intake import intake_topic
 from hub.lines import topics_of
 from hub.notices import announce, end_announcement  # noqa: F401
+from hub.pins import issue_pin  # noqa: F401
 from hub.reprocess import reprocess as reprocess_all
 from hub.rules_edit import rules_edit  # noqa: F401
 from hub.staff import add_agent, disable_agent, reset_agent  # noqa: F401  # operations too, found here by their names

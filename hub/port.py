@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Sequence
 
-from context_store import Store
+from context_store import Store, pins
 from context_store.announcements import announcements
 from context_store.blobs import BlobStore
 from context_store.crashpoints import crashpoint
@@ -92,9 +92,13 @@ class Port(HubEgress):
         return [one.text for one in await self._store.read(announcements, to_millis(self.clock.now()))]
 
     async def redeem(self, token: str, envelope: Envelope) -> bool:
-        """As the protocol says; ten tries an hour for whoever stands in the envelope's lane."""
+        """As the protocol says; ten tries an hour for whoever stands in the envelope's lane, a hundred for all."""
         if not self._fabric.allow(f"redeem:{self._instance}:{envelope.lane}", 10, 3600):
             return False
+        if not self._fabric.allow(f"redeem:{self._instance}", 100, 3600):
+            return False
+        if len(token) == pins.DIGITS and token.isdecimal():
+            return await self._store.write(pins.open_by, token, envelope.key, to_millis(self.clock.now()))
         return await self._store.read(continues, hash_key("continue", token), to_millis(self.clock.now()))
 
     async def feed(self, thread: str, after: int) -> AsyncGenerator[Line | Signal, None]:

@@ -1,14 +1,14 @@
 """Texts that rules name: acknowledgements and help articles, as Markdown files in two folders, by language.
 
 `templates/<name>.<language>.md` is an acknowledgement: its first line the subject, as `# …`, the rest the text, with
-`{reference}`, `{desk}` and `{article}` to be filled in. `articles/<service>/<name>.<language>.md`, or
+`{reference}`, `{desk}`, `{article}` and `{pin}` to be filled in. `articles/<service>/<name>.<language>.md`, or
 `articles/<name>.<language>.md` for all services, is a help article: its first line the title.
 
 Files are read when they are needed, so that an edit is live at once; that they are there is checked with the rules.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,7 +26,7 @@ LARGEST = 64 << 10
 SHOWN = 4000
 """Characters of an article that go into an acknowledgement."""
 SUFFIX = ".md"
-_BLANKS = re.compile(r"\{(reference|desk|article)\}")
+_BLANKS = re.compile(r"\{(reference|desk|article|pin)\}")
 
 
 class Said(Struct, frozen=True):
@@ -151,19 +151,25 @@ def _said(path: Path, _changed: int, _size: int) -> Said:
     return Said(first.lstrip("# ").strip(), rest.strip()) if first.startswith("#") else Said("", text)
 
 
-def filled(template: Said, *, reference: str, desk: str, article: str) -> Said:
-    """The template with what belongs into it; every other brace stays as it is."""
+def filled(template: Said, *, reference: str, desk: str, article: str, pin: Callable[[], str] = str) -> Said:
+    """The template with what belongs into it; every other brace stays as it is. A PIN is drawn only if it is shown."""
     values = {"reference": reference, "desk": desk, "article": article}
+    values["pin"] = pin() if "pin" in _BLANKS.findall(template.text) else ""
     text = _BLANKS.sub(lambda blank: values[blank[1]], template.text)
-    title = _BLANKS.sub(lambda blank: "" if blank[1] == "article" else values[blank[1]], template.title)
+    title = _BLANKS.sub(lambda blank: "" if blank[1] in ("article", "pin") else values[blank[1]], template.title)
     return Said(" ".join(title.split()), text.strip() + "\n")
 
 
 _HELP = {"en": "This may help in the meantime:", "de": "Das hilft vielleicht schon weiter:"}
 
 
-def acknowledgement(texts: Texts, decision: Decision, desk: Config, *, reference: str, subject: str) -> Words:
-    """What the rules chose, else the desk's usual words; the help article at its place, else below."""
+def acknowledgement(
+    texts: Texts, decision: Decision, desk: Config, *, reference: str, subject: str, pin: Callable[[], str] = str
+) -> Words:
+    """What the rules chose, else the desk's usual words; the help article at its place, else below.
+
+    `pin` draws one that continues the query by telephone; without it `{pin}` is left out.
+    """
     outcome = decision.outcome
     language = outcome.language or decision.facts.language or desk.language
     article = texts.article(outcome.article, outcome.service or "", language) if outcome.article else None
@@ -173,5 +179,5 @@ def acknowledgement(texts: Texts, decision: Decision, desk: Config, *, reference
     if template is None:
         intro = _HELP.get(language.partition("-")[0].lower(), _HELP["en"])
         return Words(usual.subject, f"{usual.text}\n{intro}\n\n{help_}\n" if help_ else usual.text)
-    said = filled(template, reference=reference, desk=desk.name, article=help_)
+    said = filled(template, reference=reference, desk=desk.name, article=help_, pin=pin)
     return Words(f"{said.title} [{reference}]" if said.title else usual.subject, said.text)

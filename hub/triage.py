@@ -14,9 +14,11 @@ from context_store.histories import Asked
 from context_store.histories import History as Counted
 from context_store.lookups import Known, KnownQuery, KnownUser
 from context_store.text import canonical
+from context_store.underway import HUB
 from hub.draft import Draft, address, as_json
 from hub.offers import Offers
 from hub.texts import Texts
+from hub.underway import WHY
 from plugins import Fold, Message
 from routing import Attachment, Decision, Eligibility, Facts, History, Person, RuleSet, Sender, decide, fold, validate
 from routing.conditions import Counts, leaves
@@ -195,11 +197,16 @@ def remember(known: Known, asked: Asked, user: int, message: Message, *, fresh: 
         counted.subjects[message.subject] += asked.subjects
 
 
-def triage(draft: Draft, judging: Judging, facts: Facts, query: KnownQuery, message_id: int) -> Triaged:
-    """Judge a new query and lay the outcome on its row; the decision keeps what explain needs."""
+def triage(
+    draft: Draft, judging: Judging, facts: Facts, query: KnownQuery, message_id: int, *, waits: bool = False
+) -> Triaged:
+    """Judge a new query and lay the outcome on its row; the decision keeps what explain needs.
+
+    `waits`: its sender is still on the way, so it is kept back and will be judged again.
+    """
     decision = decide(judging.rules, facts)
     outcome, validation = decision.outcome, validate(judging.rules, decision)
-    held = held_by(decision, validation)
+    held = Held("hold", WHY) if waits else held_by(decision, validation)
     number = draft.ids.next()
     draft.batch.insert(
         "decisions", id=number, query_id=query.id, message_id=message_id, rule_set=decision.rule_set,
@@ -216,7 +223,7 @@ def triage(draft: Draft, judging: Judging, facts: Facts, query: KnownQuery, mess
     said = {"type": outcome.type, "priority": outcome.priority, "team": outcome.team, "target": outcome.target}
     draft.event("query.triaged", query.id, "rules", {**said, "rules": decision.rules, "decision": str(number)})
     if held:
-        _hold(draft, query, held)
+        _hold(draft, query, held, HUB if waits else "rules")
     if judging.shadow:
         _shadow(draft, number, decision, judging.shadow)
     if judging.offers:
@@ -238,15 +245,17 @@ def held_by(decision: Decision, validation: Eligibility | None) -> Held | None:
     return None
 
 
-def _hold(draft: Draft, query: KnownQuery, held: Held) -> None:
+def _hold(draft: Draft, query: KnownQuery, held: Held, author: str) -> None:
     """It waits for a person; spam is closed as well, so that nothing joins it."""
-    draft.batch.insert(
-        "holds", query_id=query.id, kind=held.kind, reason=canonical(held.reason, 1000), author="rules", at=draft.now
-    )
+    reason = canonical(held.reason, 1000)
+    if query.id in draft.batch.held:  # the hub held it until now
+        draft.batch.held[query.id] = (held.kind, reason, author, draft.now, None, None)
+    else:
+        draft.batch.insert("holds", query_id=query.id, kind=held.kind, reason=reason, author=author, at=draft.now)
     if held.kind == "spam":
         query.state = "closed"
         draft.batch.triaged(query.id, state="closed", closed_at=draft.now)
-    draft.event("query.held", query.id, "rules", {"kind": held.kind, "why": held.reason})
+    draft.event("query.held", query.id, author, {"kind": held.kind, "why": held.reason})
 
 
 def _shadow(draft: Draft, number: int, decision: Decision, shadow: RuleSet) -> None:

@@ -29,6 +29,7 @@ COMMANDS = (
     ("query", "hold", "hub.cli.holds:hold", "Stop a query; `let-go` undoes it."),
     ("query", "let-go", "hub.cli.holds:let_go", "A held query goes on: dispatched, and acknowledged if it was not."),
     ("query", "send", "hub.cli.holds:send", "Another target works on it from now on."),
+    ("query", "pin", "hub.cli.pins:pin", "A PIN with which somebody continues a query by telephone."),
     ("user", "list", "hub.cli.users:list_", "Users, the newest first."),
     ("user", "show", "hub.cli.users:show", "One user's journey over all channels."),
     ("user", "set", "hub.cli.user_set:set_", "Set what the directory says of a user."),
