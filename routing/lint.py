@@ -5,6 +5,7 @@ Simple cases, without false alarms: what is reported is certain, what is not rep
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from routing.conditions import All, Any, Counts, Flag, Hours, Leaf, Missing, Names, Node, Not, Range, Words
 from routing.fields import FIELDS
@@ -112,7 +113,12 @@ _COMMON = tuple(path for path, field in FIELDS.items() if field.allowed)
 
 
 def _takes_all(earlier: Rule, later: Rule) -> bool:
-    return earlier.stop or (not later.stop and set(later.marks) <= set(earlier.marks))
+    return earlier.stop or (not later.stop and _as_set(later.marks) <= _as_set(earlier.marks))
+
+
+@lru_cache(maxsize=4096)
+def _as_set(marks: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(marks)
 
 
 def _follows(asked: frozenset[Node], parts: frozenset[Node]) -> bool:
