@@ -17,6 +17,7 @@ from context_store.announcements import Announcement, announcements
 from context_store.histories import OPEN_STATES, Asked, History, histories
 from context_store.text import canonical
 from context_store.underway import Underway, underway
+from context_store.visits import LINK
 
 REPORTS = ("bounce", "receipt", "report")
 """Values of `messages.automatic` that speak of another message."""
@@ -44,6 +45,8 @@ class Wanted:
     """Instance → the oldest `updated_at` at which an open query of the same user still takes a new message."""
     reporters: set[bytes] = field(default_factory=set)
     """Identities that sent a report of this batch (a bounce)."""
+    visitors: set[bytes] = field(default_factory=set)
+    """Identities that ask for a link to sign in with."""
     reports_since: int = 0
     """The smallest id that counts as today."""
     automatic_since: int = 0
@@ -68,6 +71,8 @@ class KnownIdentity:
     automatic_lately: int = 0
     acknowledged_lately: int = 0
     reported_today: int = 0
+    links_lately: int = 0
+    """Sign-in links of the last hour."""
 
 
 @dataclass(slots=True)
@@ -251,6 +256,11 @@ _reports = (
     .where(_among(_m.identity_id), _m.automatic.in_(REPORTS), _m.id >= bindparam("since"))
     .group_by(_m.identity_id)
 )
+_links = (
+    select(t.tokens.c.subject_id, func.count())
+    .where(_among(t.tokens.c.subject_id), t.tokens.c.kind == LINK, t.tokens.c.created_at > bindparam("since"))
+    .group_by(t.tokens.c.subject_id)
+)
 _root = t.queries.alias("root")
 _open = (
     select(_i.user_id, _q.instance, _q.root_id, _root.c.updated_at)
@@ -337,6 +347,9 @@ def _gather_people(conn: Connection, wanted: Wanted, known: Known, now: int) -> 
     reporters = {known.identities[key].id for key in wanted.reporters if key in known.identities}
     for identity_id, n in _rows(conn, _reports, reporters, since=wanted.reports_since):
         known.by_id[identity_id].reported_today = n
+    visitors = {known.identities[key].id for key in wanted.visitors if key in known.identities}
+    for identity_id, n in _rows(conn, _links, visitors, since=now - 3_600_000):
+        known.by_id[identity_id].links_lately = n
     users = {identity.user_id for identity in known.by_id.values()}
     known.users = {row[0]: KnownUser(*row) for row in _rows(conn, _users, users)}
     for instance, since in wanted.since.items():

@@ -77,6 +77,8 @@ class Batch:
     names: dict[int, str] = field(default_factory=dict)
     """Of identities."""
     user_names: dict[int, str] = field(default_factory=dict)
+    preferences: dict[int, tuple[str, str]] = field(default_factory=dict)
+    """user → (language, fields)"""
     relinked: set[int] = field(default_factory=set)
     """Identities with a new link: whose they are is worked out again"""
     threads: dict[int, tuple[int, int, int, bytes]] = field(default_factory=dict)
@@ -199,6 +201,9 @@ def _change(conn: Connection, batch: Batch) -> None:
     bulk.update(conn, t.identities, ("id", "barred"), sorted(batch.barred.items()))
     bulk.update(conn, t.identities, ("id", "name"), sorted(batch.names.items()))
     bulk.update(conn, t.users, ("id", "name"), sorted(batch.user_names.items()))
+    bulk.update(
+        conn, t.users, ("id", "language", "fields"), [(uid, *said) for uid, said in sorted(batch.preferences.items())]
+    )
     if batch.relinked:  # rare: a provider vouched for a second address
         relink(conn, batch.relinked)
     bulk.update(
@@ -221,7 +226,7 @@ def _change_queries(conn: Connection, rows: bulk.Rows) -> int:
         sql = (
             "UPDATE queries SET version = ?3, state = ?4, last_in_at = coalesce(?5, last_in_at), updated_at = ?6, "
             "resolved_at = CASE WHEN ?4 IN ('resolved', 'closed') THEN resolved_at END, "
-            "closed_at = CASE WHEN ?4 = 'closed' THEN closed_at END "
+            "closed_at = CASE WHEN ?4 = 'closed' THEN coalesce(closed_at, ?6) END "
             "WHERE id = ?1 AND version = ?2"
         )
         return int(driver.executemany(sql, rows).rowcount)
@@ -229,7 +234,7 @@ def _change_queries(conn: Connection, rows: bulk.Rows) -> int:
         "UPDATE queries AS t SET version = v.next, state = v.state, last_in_at = coalesce(v.last_in_at, t.last_in_at), "
         "updated_at = v.updated_at, "
         "resolved_at = CASE WHEN v.state IN ('resolved', 'closed') THEN t.resolved_at END, "
-        "closed_at = CASE WHEN v.state = 'closed' THEN t.closed_at END "
+        "closed_at = CASE WHEN v.state = 'closed' THEN coalesce(t.closed_at, v.updated_at) END "
         "FROM unnest(%s::bigint[], %s::int[], %s::int[], %s::text[], %s::bigint[], "
         "%s::bigint[]) AS v(id, version, next, state, last_in_at, updated_at) "
         "WHERE t.id = v.id AND t.version = v.version"

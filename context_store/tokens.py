@@ -1,8 +1,9 @@
 """What a person holds: password links, known browsers, sent forms, portal links, PINs. The store has only hashes."""
 
 import secrets
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, ScalarSelect, insert, select, update
 
 from context_store import bulk
 from context_store.tables import tokens
@@ -36,10 +37,24 @@ def issue(
     return secret
 
 
+def fresh(kind: str, subject_id: int, now: int, life: int) -> tuple[str, dict[str, Any]]:
+    """A new secret, and its row for a batch that writes it later."""
+    secret = secrets.token_urlsafe(24)
+    return secret, {
+        "token_hash": _hash(secret, None), "kind": kind, "subject_id": subject_id, "created_at": now,
+        "expires_at": now + life, "tries_left": 1,
+    }  # fmt: skip
+
+
 def holder(conn: Connection, kind: str, secret: str, now: int) -> int | None:
     """The subject of a living secret, which stays as it is; None as `redeem`."""
+    return conn.execute(select(holding(kind, secret, now))).scalar()
+
+
+def holding(kind: str, secret: str, now: int) -> ScalarSelect[int]:
+    """As `holder`, as part of a statement."""
     alive = (tokens.c.kind == kind, tokens.c.used_at.is_(None), tokens.c.expires_at > now)
-    return conn.execute(select(tokens.c.subject_id).where(tokens.c.token_hash == _hash(secret, None), *alive)).scalar()
+    return select(tokens.c.subject_id).where(tokens.c.token_hash == _hash(secret, None), *alive).scalar_subquery()
 
 
 def spend(conn: Connection, kind: str, secret: str, subject_id: int, now: int, life: int) -> int | None:

@@ -26,6 +26,7 @@ from hub.effects import Effects
 from hub.egress import Client
 from hub.fabric import Fabric
 from hub.fabric.local import LocalFabric
+from hub.helping import Shelf
 from hub.housekeeping import Housekeeping
 from hub.indexer import SEALED, Indexer
 from hub.instances import Instance
@@ -38,7 +39,7 @@ from hub.parsing import Recipe
 from hub.pipeline import Pipeline
 from hub.port import Port
 from hub.recognise import Directory
-from hub.rules import Rules
+from hub.rules import Rules, texts_of
 from hub.sealer import Sealer
 from hub.sla import Promises
 from hub.supervisor import RUNNER_LEASE, Supervisor
@@ -74,6 +75,7 @@ class Hub:
     intake: Intake
     parsers: Parsers
     rules: Rules
+    shelf: Shelf
     directory: Directory
     pipeline: Pipeline
     isolated: Pipeline
@@ -136,6 +138,7 @@ class Hub:
         self.parsers = Parsers(connectors, _recipe(config), config.parse, config.triage.languages)
         self.rules = Rules(store, config, self.clock, self.fabric)
         await self.rules.start()
+        self.shelf = Shelf(texts_of(config))
         self.directory = await self._directory()
         if store.dialect == "sqlite":
             await store.write(free_leases, store.now())

@@ -16,6 +16,7 @@ from context_store.lookups import REPORTS, KnownIdentity, KnownMessage, Wanted
 from context_store.text import canonical, hash_key, lane_of
 from context_store.times import from_millis
 from hub import apply
+from hub.acts import act, carried, proved
 from hub.bounds import MOST_KEY
 from hub.communicate.acknowledge import may_acknowledge
 from hub.communicate.compose import Answer, Answered, compose
@@ -32,6 +33,7 @@ from hub.triage import Judging, Triaged, facts_of, remember, triage
 from hub.underway import gathered
 from hub.workers import Parsed
 from plugins import (
+    Act,
     Edited,
     Fact,
     Identity,
@@ -77,22 +79,36 @@ def wanted(parsed: Sequence[Parsed], keys: Keys, threading: Threading, now: int,
         instance = one.envelope.instance
         want.envelopes.add(one.envelope.id)
         for item in one.items:
-            if (key := item_hash(instance, item, one)) is not None:
-                want.items.add(key)
+            want.items.update(filter(None, (item_hash(instance, item, one),)))
             if isinstance(item, Message):
                 _want_message(want, item, instance, keys)
                 if threading.window_days and joins_open(item):
                     want.since[instance] = window
+            elif isinstance(item, Act):
+                _want_act(want, item)
             elif isinstance(item, Edited) or (isinstance(item, Receipt) and item.of):
                 _want_key(want, item.of, instance, keys)
             elif isinstance(item, Receipt):
                 want.marks.add(thread_hash(instance, item.thread))
             elif isinstance(item, Fact):
-                want.identities.add(identity_hash(item.who))
-                want.identities.update(identity_hash(claim.identity) for claim in item.claims[:MOST_CLAIMS])
+                _want_fact(want, item)
             elif isinstance(item, Ticket | Touched):
                 want.tickets.update(((instance, item.ticket), (instance, item.ext_id)))
     return want
+
+
+def _want_fact(want: Wanted, item: Fact) -> None:
+    want.identities.add(identity_hash(item.who))
+    want.identities.update(identity_hash(claim.identity) for claim in item.claims[:MOST_CLAIMS])
+
+
+def _want_act(want: Wanted, item: Act) -> None:
+    key = identity_hash(item.who.identity)
+    want.identities.add(key)
+    if item.what == "sign_in":
+        want.visitors.add(key)
+    if number := query_named_by(item.token):
+        want.queries.add(number)
 
 
 def _want_message(want: Wanted, item: Message, instance: str, keys: Keys) -> None:
@@ -212,6 +228,8 @@ class Judge:
                 return apply.receipt(self.draft, item, instance.id, self._keys)
             case Fact():
                 return apply.fact(self.draft, item, self._directory)
+            case Act():
+                return self._act(item, instance)
             case Ticket():
                 return apply.ticket(self.draft, item, instance.id)
             case Touched():
@@ -219,10 +237,20 @@ class Judge:
                 return apply.touched(self.draft, item, instance.id, readable=readable, horizon=horizon)
         raise AssertionError("the union of items is closed")
 
+    def _act(self, item: Act, instance: Instance) -> Outcome:
+        """Its ticket hears of what became of the query."""
+        outcome, reason, root = act(self.draft, item, instance.id, self._instances, self._keys, self._config)
+        if root is not None:
+            said = "The user closed the query." if item.what == "close" else "The user opened the query again."
+            say = Say(ext_id=root.reference, text=said, public=False)
+            self._dispatch(Place(root, False), root.target, "say", say)
+        return outcome, reason, None
+
     # ---- a message -----------------------------------------------------------------------------------
 
     def _message(self, item: Message, instance: Instance, envelope: int) -> Outcome:
         """Recognise → thread → validate → triage → record: the heart of the path."""
+        item = proved(item, self._keys)
         if self._is_own(item, instance.id):
             return "echo", "our own message came back", None
         stranger = identity_hash(item.sender.identity) not in self.draft.known.identities
@@ -316,7 +344,7 @@ class Judge:
         self._dispatch(
             place, self.draft.root(place.query).target, "open",
             Open(
-                ext_id=place.query.reference, subject=item.subject, text=item.text, user=item.sender,
+                ext_id=place.query.reference, subject=item.subject, text=item.text, user=carried(item.sender),
                 fields={"type": outcome.type, "priority": outcome.priority},
             ),
         )  # fmt: skip

@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import Connection
 
-from context_store import answering, pending, people, tokens
+from context_store import answering, pending, people, tokens, visits
 from context_store import outbox as rows
 from context_store.answering import SETTABLE, STATES, Answerable, Matter
 from context_store.audit import NewEvent, add_events
-from context_store.lookups import Wanted, gather
+from context_store.lookups import KnownQuery, Wanted, gather
 from context_store.record import Stale, record
 from context_store.references import canonical_reference
 from context_store.text import canonical
 from context_store.times import to_millis
 from hub.communicate.compose import Answer, Answered, compose
 from hub.communicate.fallback import watch
-from hub.communicate.route import Route, route
-from hub.draft import Draft, as_json
+from hub.communicate.route import Route, reachable, route
+from hub.draft import Draft, as_json, identity_hash
 from hub.holds import hold_back, send_to  # noqa: F401  # as those of hub.staff
 from hub.holds import let_go as let_go  # noqa: PLC0414  # the console calls it by its protocol
 from hub.intake import intake_topic
 from hub.lines import topics_of
+from hub.matter import own_conversation
 from hub.notices import announce, end_announcement  # noqa: F401
 from hub.pins import issue_pin  # noqa: F401
 from hub.reprocess import reprocess as reprocess_all
@@ -83,12 +84,12 @@ async def reply(
 def _reply(
     conn: Connection, hub: "Hub", matter: Matter, message: Answerable, where: Route, actor: str, text: str
 ) -> tuple[int, list[str]]:
-    draft = _draft(conn, hub, matter)
-    conversation = draft.known.queries[message.query_id]
+    draft = _draft(conn, hub, matter, where.to)
+    conversation = _conversation(draft, hub, message, where)
     own = where.instance == message.instance
     answered = Answered(
         key=message.key if own else "", thread=message.thread if own else "",
-        reply_via=message.reply_via if own else b"", private=message.private,
+        reply_via=message.reply_via if own else b"", private=message.private or where.to.value != message.value,
     )  # fmt: skip
     subject = message.subject or matter.subject
     said = Answer(subject=_re(subject), text=text, author=f"agent:{actor}", shown_author=hub.config.name)
@@ -102,6 +103,15 @@ def _reply(
     answering.answered(conn, root.id, draft.now)
     watch(conn, hub, number, where.instance)
     return number, list(topics_of(draft))
+
+
+def _conversation(draft: Draft, hub: "Hub", message: Answerable, where: Route) -> KnownQuery:
+    """The one that is answered; of another address of the user's, which they chose, its own in the same matter."""
+    named, to = draft.known.queries[message.query_id], draft.known.identities[identity_hash(where.to)]
+    if to.id == message.identity_id:
+        return named
+    evidence, channel = {"message": str(message.id)}, hub.instances[where.instance].channel
+    return own_conversation(draft, draft.root(named), named, to, channel, where.instance, "preference", evidence)
 
 
 async def typing(hub: "Hub", actor: str, reference: str, to_message: int | None = None) -> None:  # noqa: ARG001  # as above
@@ -295,7 +305,7 @@ async def _answered(hub: "Hub", matter: Matter, to_message: int | None) -> tuple
         to = Identity(scheme=message.scheme, value=message.value)
         where = route(hub.instances, message.instance, to)
         if message.assurance >= least and where is not None:
-            return message, where
+            return message, where if picked is not None else await _preferred(hub, message, where)
     if picked is not None and not found:
         raise LookupError("that message is not one of this query's that can be answered")
     if found and all(message.barred for message in found):
@@ -303,9 +313,20 @@ async def _answered(hub: "Hub", matter: Matter, to_message: int | None) -> tuple
     raise ValueError("nothing in this query can be answered: no configured instance reaches its sender")
 
 
-def _draft(conn: Connection, hub: "Hub", matter: Matter) -> Draft:
+async def _preferred(hub: "Hub", message: Answerable, where: Route) -> Route:
+    """Where the user wants answers, if they are reached there by an identity that is as sure, and sure at all."""
+    said = await hub.store.read(visits.preferred, message.identity_id)
+    if not said.channel or hub.instances[where.instance].channel == said.channel:
+        return where
+    sure = max(1, message.assurance)
+    own = [Identity(scheme=scheme, value=value) for scheme, value, assurance in said.identities if assurance >= sure]
+    return reachable(hub.instances, said.channel, own) or where
+
+
+def _draft(conn: Connection, hub: "Hub", matter: Matter, to: Identity | None = None) -> Draft:
     now = hub.clock.now()
-    return Draft(hub.store, gather(conn, Wanted(queries={matter.id}), to_millis(now)), now)
+    wanted = Wanted(queries={matter.id}, identities={identity_hash(to)} if to else set())
+    return Draft(hub.store, gather(conn, wanted, to_millis(now)), now)
 
 
 def _event(conn: Connection, hub: "Hub", kind: str, subject: int, actor: str, body: Mapping[str, Any]) -> None:

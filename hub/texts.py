@@ -92,6 +92,13 @@ class Texts:
                     picked[name] = article
         return [picked[name] for name in sorted(picked)]
 
+    def everything(self, language: str = "") -> list[Article]:
+        """All articles of all services, each once, in the language that fits best."""
+        found = [(self._articles, ""), *((folder, folder.name) for folder in _folders(self._articles))]
+        picked = [(part, self._pick(folder, name, language)) for folder, part in found for name in _names(folder)]
+        articles = [_article(path, part) for part, path in picked if path]
+        return [one for one in articles if one is not None]
+
     def _pick(self, folder: Path, name: str, language: str) -> Path | None:
         by_language = {_language(path): path for path in _files(folder) if _name(path) == name}
         for wanted in (language, language.partition("-")[0], self._language, self._language.partition("-")[0], ""):
@@ -117,6 +124,10 @@ def _folders(folder: Path) -> Iterator[Path]:
         yield from (path for path in sorted(folder.iterdir()) if path.is_dir())
     except OSError:
         return
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted({_name(path) for path in _files(folder)})
 
 
 def _name(path: Path) -> str:

@@ -108,7 +108,7 @@ def facts_of(
             scheme=message.sender.identity.scheme,
             name=canonical(message.sender.name) or None,
         ),
-        user=_person(user),
+        user=person_of(user),
         assurance=message.sender.assurance,
         attachments=tuple(
             Attachment(name=canonical(m.name), type=canonical(m.type), size=None if m.data is None else len(m.data))
@@ -133,7 +133,7 @@ def _chosen(service: str, rules: RuleSet) -> str | None:
     return service if service and (service in known if known else len(service) <= LONGEST_NAME) else None
 
 
-def _person(user: KnownUser) -> Person:
+def person_of(user: KnownUser) -> Person:
     """The user's record; groups are a list, or names between commas."""
     record: Mapping[str, Any] = msgspec.json.decode(user.fields) if user.fields != "{}" else {}
     groups = record.get("groups")

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from plugins import protocols
+from plugins import protocols, visits
 from plugins.model import CONTRACT_VERSION, Channel
 
 ROLES: dict[str, type[Any]] = {
@@ -22,6 +22,7 @@ ROLES: dict[str, type[Any]] = {
     "socket": protocols.Socket,
     "sender": protocols.Effects,
     "pages": protocols.Pages,
+    "site": visits.Site,
     "readable": protocols.Readable,
     "describable": protocols.Describable,
     "fetches": protocols.Fetches,

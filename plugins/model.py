@@ -81,6 +81,8 @@ class Request(Struct, frozen=True, kw_only=True):
     body: bytes = b""
     at: Instant
     """When the hub got it: the only clock that `verify` may use."""
+    person: "Person | None" = None
+    """Who is signed in, where the plugin is a `Site`; None: nobody, or another site's page sent this."""
 
     def header(self, name: str) -> str:
         """The header's value, or "" if it is absent."""
@@ -153,6 +155,14 @@ class Identity(Struct, frozen=True, kw_only=True):
     value: Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
+class Person(Struct, frozen=True, kw_only=True):
+    """Somebody who has signed in: an identity that they proved to be theirs (A2)."""
+
+    identity: Identity
+    proof: str
+    """The hub's word for it. It opens nothing from outside, so it may stand in `Envelope.facts`."""
+
+
 class Claim(Struct, frozen=True, kw_only=True):
     """Who a sender says to be, and what the channel can prove of it."""
 
@@ -163,6 +173,8 @@ class Claim(Struct, frozen=True, kw_only=True):
     """Who authenticated it (an authserv-id, a workspace), where somebody did."""
     evidence: Short = ""
     name: Short = ""
+    proof: Short = ""
+    """`Person.proof`: the hub makes it A2."""
 
 
 class Fold(Struct, frozen=True, kw_only=True):
@@ -265,6 +277,22 @@ class Fact(Struct, frozen=True, kw_only=True, tag="fact"):
     """profile: further identities that the provider names, as in `Message.claims`."""
 
 
+class Act(Struct, frozen=True, kw_only=True, tag="act"):
+    """What a person does besides writing. All but `sign_in` need the proof of `who`."""
+
+    key: Annotated[str, Meta(min_length=1)]
+    at: Instant
+    who: Claim
+    what: Literal["sign_in", "close", "reopen", "prefer"]
+    """sign_in: mail a link to whom we know by this address; nobody else gets one, and nobody is told."""
+    token: str = ""
+    """close, reopen: `OwnQuery.token` of the query."""
+    channel: str = ""
+    """prefer: where answers go, "" to where the person wrote from."""
+    language: Annotated[str, Meta(max_length=35)] = ""
+    """prefer: "" is not said."""
+
+
 class Touched(Struct, frozen=True, kw_only=True, tag="touched"):
     """A hint that a ticket changed: the hub will `read()` it in the ticket's lane."""
 
@@ -306,7 +334,7 @@ class Skipped(Struct, frozen=True, kw_only=True, tag="skipped"):
     park: bool = False
 
 
-Item = Message | Edited | Receipt | Fact | Touched | Ticket | Skipped
+Item = Message | Edited | Receipt | Fact | Act | Touched | Ticket | Skipped
 """What `parse` yields. Own `key`s, because vendors batch the same events differently on redelivery."""
 
 

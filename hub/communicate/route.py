@@ -1,6 +1,6 @@
 """The reply route (design §5): an answer goes to the identity and instance of the message that it answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -22,6 +22,10 @@ class Speaker(Protocol):
     connector: Any
     roles: frozenset[str]
 
+    @property
+    def channel(self) -> str:
+        """Its family of contact."""
+
 
 def can_send(speaker: Speaker, scheme: str) -> bool:
     """Does this instance deliver to identities of that scheme?"""
@@ -38,3 +42,16 @@ def route(speakers: Mapping[str, Speaker], instance: str, to: Identity) -> Route
         return Route(instance, to)
     others: Sequence[Speaker] = [s for s in speakers.values() if can_send(s, to.scheme)]
     return Route(others[0].id, to) if others else None
+
+
+def reachable(speakers: Mapping[str, Speaker], channel: str, identities: Iterable[Identity]) -> Route | None:
+    """Where a user is reached on the channel that they chose, by the first of their identities that can be.
+
+    Not through a live connection: nobody may be there, and it is theirs to begin.
+    """
+    able = [one for one in speakers.values() if one.channel == channel and "socket" not in one.roles]
+    for to in identities:
+        for speaker in able:
+            if can_send(speaker, to.scheme):
+                return Route(speaker.id, to)
+    return None

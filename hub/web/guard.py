@@ -89,7 +89,7 @@ def same_origin(request: web.Request, public_url: str) -> bool:
 @web.middleware
 async def refuse_foreign_posts(request: web.Request, handler: Handler) -> web.StreamResponse:
     """CSRF, login CSRF included."""
-    inside = request.path == "/console" or request.path.startswith("/console/")
+    inside = request.path == "/console" or request.path.startswith(("/console/", "/portal/"))
     if inside and request.method not in SAFE and not same_origin(request, request.app[HUB].config.public_url):
         return problem_page(request, 403, "This request came from another site, so nothing was done.")
     return await handler(request)

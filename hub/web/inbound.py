@@ -5,9 +5,11 @@ does not exist is answered by the intake exactly like a bad signature. A person'
 page, a program as a line of text.
 """
 
+import msgspec
 from aiohttp import web
 
 from hub.instances import Instance
+from hub.web import visitors
 from hub.web.bodies import body
 from hub.web.peer import peer_of
 from hub.web.ports import Hub
@@ -33,12 +35,16 @@ async def _answer(request: web.Request) -> web.Response:
     hub, name = request.app[HUB], request.match_info["instance"]
     refused = hub.intake.admit(name, peer_of(request))
     if refused is not None:
-        return _response(request, refused)
+        return response_of(request, refused)
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         text = "send the body without Content-Encoding\n"
         return web.Response(status=415, text=text, headers={"Accept-Encoding": "identity"})
-    async with body(request, _limit(hub.instances.get(name))) as sent:
-        return _response(request, await hub.intake.accept(name, described(hub, request, sent)))
+    instance = hub.instances.get(name)
+    async with body(request, _limit(instance)) as sent:
+        given = described(hub, request, sent)
+        if instance is not None and instance.has("site"):
+            given = msgspec.structs.replace(given, person=await visitors.person(request))
+        return response_of(request, await hub.intake.accept(name, given))
 
 
 def _limit(instance: Instance | None) -> int:
@@ -48,10 +54,12 @@ def _limit(instance: Instance | None) -> int:
 
 
 def described(hub: Hub, request: web.Request, body: bytes) -> Request:
-    """The request as the contract has it."""
+    """The request as the contract has it: cookies are the web server's."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in request.raw_headers:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("utf-8", "replace")
+        if name == "cookie":
+            continue
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     path = request.raw_path if request.raw_path.startswith("/") else request.rel_url.raw_path_qs
     return Request(
@@ -72,7 +80,8 @@ FOR_PEOPLE = {
 """What a refusal means to somebody who filled in a form."""
 
 
-def _response(request: web.Request, reply: Reply) -> web.Response:
+def response_of(request: web.Request, reply: Reply) -> web.Response:
+    """A plugin's reply, without what is not its own to set."""
     if reply.status in FOR_PEOPLE and for_people(request):
         response = problem_page(request, reply.status, FOR_PEOPLE[reply.status])
     else:

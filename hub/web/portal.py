@@ -1,10 +1,8 @@
-"""The portal: a form that needs no script, and the page that its receipt leads to.
+"""/portal, which people are told of: it leads to the portal's pages. And the page that a receipt leads to.
 
-The form posts to its connector like any webhook; here is only its face. A receipt shows whoever holds it its query's
-reference and nothing that anybody wrote; a wrong number is answered like one that was never given.
+A receipt shows whoever holds it its query's reference and nothing that anybody wrote; a wrong number is answered like
+one that was never given.
 """
-
-import secrets
 
 from aiohttp import web
 
@@ -19,27 +17,19 @@ LOOKS = 300
 
 
 def forms(hub: Hub) -> list[Instance]:
-    """The portal instances that work."""
-    return [each for each in hub.instances.values() if each.kind == "portal" and each.connector is not None]
+    """The portals that work."""
+    return [each for each in hub.instances.values() if each.has("site") and each.channel == "portal"]
 
 
 async def form(request: web.Request) -> web.StreamResponse:
-    """The one form at /portal, a choice if there are several; each at /portal/{instance}."""
-    known = forms(request.app[HUB])
+    """The one portal, or a choice of them."""
     wanted = request.match_info.get("instance")
-    if wanted is None and len(known) > 1:
+    known = [each for each in forms(request.app[HUB]) if wanted in {None, each.id}]
+    if len(known) > 1:
         return render(request, "portal_choice.html", forms=known)
-    found = [each for each in known if wanted in {None, each.id}]
-    if not found:
+    if not known:
         return problem_page(request, 404, "There is no form here.")
-    return render(
-        request,
-        "portal.html",
-        form=found[0],
-        several=len(known) > 1,
-        submission=secrets.token_urlsafe(18),
-        largest=found[0].connector.capabilities.max_body,
-    )
+    raise web.HTTPSeeOther(f"/p/{known[0].id}/")
 
 
 async def receipt(request: web.Request) -> web.StreamResponse:

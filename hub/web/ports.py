@@ -7,8 +7,11 @@ from typing import Any, Protocol
 from context_store import Store
 from context_store.blobs import BlobStore
 from hub.config import Config
+from hub.helping import Shelf
 from hub.instances import Instance
+from hub.keys import Keys
 from hub.port import Port
+from hub.rules import Rules
 from hub.telemetry import Telemetry
 from plugins import Clock, Identity, Reply, Request
 
@@ -47,6 +50,12 @@ class Hub(Protocol):
     def intake(self) -> Intake: ...
     @property
     def telemetry(self) -> Telemetry: ...
+    @property
+    def keys(self) -> Keys: ...
+    @property
+    def rules(self) -> Rules: ...
+    @property
+    def shelf(self) -> Shelf: ...
     @property
     def fabric(self) -> Fabric: ...
 

@@ -7,7 +7,7 @@ from aiohttp import http_parser, web
 from aiohttp.web_protocol import RequestPayloadError
 
 from context_store import StoreAway
-from hub.web import contents, login, plugged, portal, queries, upkeep
+from hub.web import contents, login, plugged, portal, queries, sites, upkeep, visitors
 from hub.web.bodies import BODIES, Bodies
 from hub.web.guard import Handler, Route, mount, refuse_foreign_posts
 from hub.web.health import healthz, readyz
@@ -79,7 +79,10 @@ def make_app(hub: Hub, operations: Operations) -> web.Application:
     mount(app, CONSOLE)
     app.router.add_route("*", "/in/{instance}", inbound)
     app.router.add_route("*", "/in/{instance}/{tail:.*}", inbound)
-    app.router.add_get("/p/{instance}/{path:.*}", plugged.page)
+    app.router.add_get("/p/{instance}/{path:.*}", sites.page)
+    app.router.add_get("/portal/enter/{instance}/{token}", visitors.enter_page)
+    app.router.add_post("/portal/enter/{instance}/{token}", visitors.enter)
+    app.router.add_post("/portal/leave/{instance}", visitors.leave)
     app.router.add_get("/ws/{instance}", plugged.socket)
     app.router.add_get("/ws/{instance}/{tail:.*}", plugged.socket)
     app.router.add_post("/ws/{instance}", plugged.poll)

@@ -16,11 +16,15 @@ from context_store.references import receipt_of
 from context_store.text import hash_key
 from hub.config import Config, load_config
 from hub.fabric.local import LocalFabric
+from hub.helping import Shelf
 from hub.instances import Instance
+from hub.keys import Keys
 from hub.telemetry import Telemetry
+from hub.texts import Texts
 from hub.web import auth
 from hub.web.server import make_app, runner
 from plugins import Envelope, Identity, NotAuthentic, Reply, Request
+from routing import RuleSet, load_rules
 from tests.web.sample import PASSWORD, Sample
 
 CONFIG = """
@@ -88,6 +92,13 @@ class Operations:
 
 
 @dataclass
+class Rules:
+    """Those in force."""
+
+    current: RuleSet
+
+
+@dataclass
 class Intake:
     """Verifies with the real connector, remembers what it got instead of journaling it."""
 
@@ -128,6 +139,9 @@ class Desk:
     blobs: BlobStore
     telemetry: Telemetry = field(default_factory=lambda: Telemetry(["portal", "hooks"]))
     fabric: LocalFabric = field(init=False)
+    keys: Keys = field(default_factory=lambda: Keys([bytes(32)]))
+    shelf: Shelf = field(init=False)
+    rules: "Rules" = field(init=False)
     url: str = ""
     app: Any = None
     ids: dict[str, Any] = field(default_factory=dict)
@@ -154,6 +168,8 @@ async def desk(tmp_path: Path, password_hash: str) -> AsyncIterator[Desk]:
     instances = {each.id: Instance(each, None) for each in config.instances}
     desk = Desk(config, clock, store, instances, Intake(instances), Operations(), BlobStore(config.data))
     desk.fabric = LocalFabric(clock)
+    desk.shelf = Shelf(Texts(tmp_path / "templates", tmp_path / "articles", "en"))
+    desk.rules = Rules(load_rules((Path(__file__).parents[2] / "rules.toml").read_bytes(), "rules.toml"))
     sample = Sample(store, password_hash)
     desk.ids = await store.write(sample.fill)
     desk.ids["receipt"] = receipt_of(desk.ids["envelope"], hash_key(str(desk.ids["envelope"])))

@@ -62,6 +62,9 @@ def pages(ids: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "why": ("manager", f"/console/decisions/{ids['decision']}"),
         "forbidden": ("viewer", "/console/caught"),
         "portal": ("", "/portal"),
+        "portal-service": ("", "/p/portal/service/printing"),
+        "portal-help": ("", "/p/portal/help"),
+        "portal-sign-in": ("", "/p/portal/sign-in?sent=1"),
         "receipt": ("", f"/portal/receipt/{ids['receipt']}"),
     }
 

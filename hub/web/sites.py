@@ -1,0 +1,50 @@
+"""GET /p/{instance}/{path}: assets as `plugged` has them, else the page that a plugin makes for who asks."""
+
+import asyncio
+
+import structlog
+from aiohttp import web
+from msgspec import structs
+
+from context_store import StoreAway
+from hub.instances import Instance
+from hub.visits import Visits
+from hub.web import plugged, visitors
+from hub.web.inbound import described, response_of
+from hub.web.peer import peer_of
+from hub.web.site import HUB, problem_page
+
+log = structlog.get_logger("trunkline.web")
+
+LOOKS = 600
+"""Pages that one address sees in a minute, suggestions while typing among them: many people may share an address."""
+SECONDS = 5.0
+
+
+async def page(request: web.Request) -> web.Response:
+    """What stays the same comes first."""
+    try:
+        return await plugged.page(request)
+    except web.HTTPNotFound:
+        instance = request.app[HUB].instances.get(request.match_info["instance"])
+        if instance is None or not instance.has("site"):
+            raise
+        return await _show(request, instance)
+
+
+async def _show(request: web.Request, instance: Instance) -> web.Response:
+    hub = request.app[HUB]
+    if not hub.fabric.allow(f"site:{peer_of(request)}", LOOKS, 60):
+        raise web.HTTPTooManyRequests(text="Too many pages for your address. Wait a minute.")
+    person = await visitors.person(request)
+    given = structs.replace(described(hub, request, b""), tail=request.match_info["path"], person=person)
+    try:
+        async with asyncio.timeout(SECONDS):
+            reply = await instance.connector.show(given, Visits(hub))
+    except StoreAway:
+        raise
+    except (Exception, SystemExit) as error:  # a plugin's own trouble
+        log.exception("site.failed", instance=instance.id)
+        instance.failed(error)
+        return problem_page(request, 500, "Something went wrong on our side. It is in the log.")
+    return response_of(request, reply)
