@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from plugins.testing.standins import Fault
 from tests.hub.stories import Line, Stories
 
 
@@ -27,8 +28,24 @@ class TestWhatsAppStories(Stories):
         await line.push(line.far.status(line.far.heard[-1].ref, "failed", errors=errors))
         await line.desk.settle()
         assert await line.desk.column("SELECT delivery FROM messages ORDER BY id DESC LIMIT 1") == ["failed"]
-        [body] = await line.desk.column("SELECT body FROM events WHERE kind = 'message.failed'")
+        [body, *_] = await line.desk.column("SELECT body FROM events WHERE kind = 'message.failed'")
         assert "recipient_unknown: 131026 Message undeliverable" in body
+
+    async def test_failure_that_is_told_before_the_request_is_answered_is_not_forgotten(self, line: Line) -> None:
+        await self._one_query(line)
+        before = len(line.far.heard)
+        line.far.fail(Fault(kind="slow", after=1.0))
+        await line.reply("Try again now")
+
+        async def heard() -> bool:
+            return len(line.far.heard) > before
+
+        await line.desk.until(heard)
+        errors = [{"code": 131026, "title": "Message undeliverable"}]
+        await line.push(line.far.status(line.far.heard[-1].ref, "failed", errors=errors))
+        await line.desk.settle()
+        assert await line.delivery() == [("done", None, False)]
+        assert await line.desk.column("SELECT delivery FROM messages ORDER BY id DESC LIMIT 1") == ["failed"]
 
     async def test_answer_after_the_window_goes_out_in_the_template_or_is_parked_by_name(self, line: Line) -> None:
         await self._one_query(line)

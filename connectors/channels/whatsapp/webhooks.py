@@ -183,9 +183,11 @@ def _items(field: str, value: _Value, envelope: Envelope, number: str) -> Iterat
             yield _item(said, value.contacts, envelope)
     for raw in value.statuses:
         try:
-            yield _receipt(msgspec.json.decode(raw, type=_Status), envelope)
+            told = msgspec.json.decode(raw, type=_Status)
         except _UNREADABLE as error:
             yield _odd(error)
+        else:
+            yield from _receipts(told, envelope)
 
 
 def _item(said: _Said, contacts: Sequence[_Contact], envelope: Envelope) -> Item:
@@ -252,16 +254,17 @@ def _system(said: _Said, who: Identity, at: datetime) -> Item:
     return Fact(key=said.id, at=at, who=who, what="same_as", other=other)
 
 
-def _receipt(said: _Status, envelope: Envelope) -> Item:
-    """What became of one of ours. Our own key comes back with it, so that even a lost answer's outcome is known."""
+def _receipts(said: _Status, envelope: Envelope) -> Iterator[Item]:
+    """What became of one of ours. Our own key comes back with it, so that even a lost answer's outcome is known.
+
+    A failure is told by WhatsApp's id as well: it may come before the answer to the request, which says "sent".
+    """
     state = _STATES.get(said.status)
     if state is None:
-        return Skipped(reason=f"a status of another kind: {said.status[:100]}")
+        yield Skipped(reason=f"a status of another kind: {said.status[:100]}")
+        return
     reason = "; ".join(f"{cause(fault)}: {fault.words}" for fault in said.errors)[:1000]
-    return Receipt(
-        key=f"{said.id} {said.status}",
-        at=plausible(said.timestamp, envelope.at),
-        state=state,
-        of=said.biz_opaque_callback_data or said.id,
-        reason=reason,
-    )
+    own, key, at = said.biz_opaque_callback_data, f"{said.id} {said.status}", plausible(said.timestamp, envelope.at)
+    yield Receipt(key=key, at=at, state=state, of=own or said.id, reason=reason)
+    if own and state == "failed":
+        yield Receipt(key=f"{key} by id", at=at, state=state, of=said.id, reason=reason)
