@@ -350,6 +350,8 @@ def _rows(settings_type: type[msgspec.Struct], prefix: str) -> Iterator[SettingR
             yield from _rows(plain, f"{path}.")
         elif inner is not None and _is_struct(_plain(inner)):
             yield from _rows(_plain(inner), f"{path}[].")
+        elif get_origin(plain) is dict and _is_struct(_plain(get_args(plain)[1])):
+            yield from _rows(_plain(get_args(plain)[1]), f"{path}.NAME.")
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
@@ -359,5 +361,5 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
     if value is None:
         return "unset"
     if _nests(field.type):
-        return "see below" if value else "[]"
+        return "see below" if value else json.dumps(msgspec.to_builtins(value))
     return json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
