@@ -221,6 +221,11 @@ class Intake:
             self._space = (time.monotonic(), enough)
         return "" if enough else "the disk is nearly full"
 
+    @property
+    def started(self) -> bool:
+        """Is anything journaled? Not in a process that only opened the store for one command."""
+        return self._task is not None
+
     def start(self) -> None:
         """Begin to journal."""
         self._task = asyncio.create_task(self._run(), name="journal")

@@ -29,7 +29,7 @@ from hub.matter import MOST_NAMED, Place, find_matter, joins_open
 from hub.pins import drawn
 from hub.recognise import MOST_CLAIMS, Directory, recognise
 from hub.texts import Texts, acknowledgement
-from hub.triage import Judging, Triaged, facts_of, remember, triage
+from hub.triage import Judging, Triaged, answered, facts_of, remember, triage
 from hub.underway import gathered
 from hub.workers import Parsed
 from plugins import (
@@ -338,6 +338,8 @@ class Judge:
         triaged = triage(self.draft, self._judging, facts, self.draft.root(place.query), message.id, waits=item.more)
         if place.fresh:
             self.draft.event("query.opened", place.query.id, "hub", {"reference": place.query.reference}, message.id)
+        if item.settled and place.fresh:
+            answered(self.draft, place.query, item.sender.evidence)
         if item.more:
             return
         outcome = triaged.decision.outcome

@@ -21,6 +21,7 @@ from context_store.times import to_millis
 from hub.communicate.compose import Answer, Answered, compose
 from hub.communicate.fallback import watch
 from hub.communicate.route import Route, reachable, route
+from hub.contacts import record_contact as record_contact  # noqa: PLC0414  # the console calls it by its protocol
 from hub.draft import Draft, as_json, identity_hash
 from hub.holds import hold_back, send_to  # noqa: F401  # as those of hub.staff
 from hub.holds import let_go as let_go  # noqa: PLC0414  # the console calls it by its protocol

@@ -258,6 +258,15 @@ def _hold(draft: Draft, query: KnownQuery, held: Held, author: str) -> None:
     draft.event("query.held", query.id, author, {"kind": held.kind, "why": held.reason})
 
 
+def answered(draft: Draft, query: KnownQuery, by: str) -> None:
+    """The desk has answered it on the spot: recorded with that, so that no crash can leave it open."""
+    if query.state == "closed":  # as spam, by a rule
+        return
+    query.state = "resolved"
+    draft.batch.triaged(query.id, state="resolved", resolved_at=draft.now, first_response_at=draft.now)
+    draft.event("query.settled", query.id, "hub", {"by": canonical(by, 200)})
+
+
 def _shadow(draft: Draft, number: int, decision: Decision, shadow: RuleSet) -> None:
     """What the other file would have decided of the same facts."""
     other = decide(shadow, decision.facts)

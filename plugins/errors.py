@@ -41,7 +41,10 @@ class StaleKeys(TrunklineError):
 
 
 class Malformed(TrunklineError):
-    """The transport itself is broken (HTTP that can't be read). Odd payloads are not malformed."""
+    """The transport itself is broken (HTTP that can't be read). Odd payloads are not malformed.
+
+    Of a `Counter`: what the agent must write differently.
+    """
 
 
 class _Timed(TrunklineError):

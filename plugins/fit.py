@@ -20,6 +20,7 @@ ROLES: dict[str, type[Any]] = {
     "answering": protocols.Answering,
     "runner": protocols.Runner,
     "socket": protocols.Socket,
+    "counter": protocols.Counter,
     "sender": protocols.Effects,
     "pages": protocols.Pages,
     "site": visits.Site,
@@ -54,11 +55,11 @@ def faults(cls: type[Any], *, target: bool = False) -> list[str]:
     """Everything that keeps a class from being used, in words for its author; empty if it fits."""
     found = list(_attributes(cls, target=target))
     present = roles(cls, target=target)
-    arrives = present & {"webhook", "runner", "socket"}
+    arrives = present & {"webhook", "runner", "socket", "counter"}
     if target and "ticketing" not in present:
         found.append("a target needs plan, perform and find")
     if not target and not arrives and "sender" not in present:
-        found.append("it does nothing: none of verify, run, serve or plan")
+        found.append("it does nothing: none of verify, run, serve, contact or plan")
     if "answering" in present and "webhook" not in present:
         found.append("respond needs verify")
     if not _takes(cls.__init__, 3):

@@ -138,6 +138,24 @@ class Envelope(Struct, frozen=True, kw_only=True):
     left out). Empty: the hub takes SHA-256 of `raw`."""
 
 
+class Contact(Struct, frozen=True, kw_only=True):
+    """What an agent writes down of somebody who stands at the desk or rings it."""
+
+    key: Annotated[str, Meta(min_length=1)]
+    """The same when a form is sent twice."""
+    agent: Short
+    """Login of whoever writes it down, and vouches for it."""
+    who: Short = ""
+    """As typed: a name, an address, `Name <address>`."""
+    user: "Identity | None" = None
+    """Instead, somebody known whom the agent picked."""
+    about: str
+    text: str = ""
+    settled: bool = False
+    at: Instant | None = None
+    """When it was, if not now."""
+
+
 class Received(Struct, frozen=True, kw_only=True):
     """The journal's answer: the envelope is on disk."""
 
@@ -233,6 +251,8 @@ class Message(Struct, frozen=True, kw_only=True, tag="message"):
     """The sender is on the way to what it is about (a caller in a menu). A new query is shown and kept back; rules
     judge it again with each further message of its thread, by all `fields` until then, and the first without `more`
     lets it go. If a token comes meanwhile, all of it joins the query that the token names."""
+    settled: bool = False
+    """The desk has answered it already, as an agent says: a new query is recorded as resolved, and not acknowledged."""
     fallback: Identity | None = None
     """Where an answer goes that could not be brought here (`Capabilities.fallback_after`): an address that a chat's
     visitor left. Followed only if the sender is at A1."""

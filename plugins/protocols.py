@@ -6,7 +6,7 @@ no I/O and no running loop, because parse workers, `trunkline check` and the kit
 `parse`, `verify` and `plan` see only their argument and the settings.
 
 Members stand in this order in every file: contract, kind, settings_type, capabilities, __init__,
-verify, respond, run, parse, plan, perform, find, fetch, check.
+verify, respond, run, contact, parse, plan, perform, find, fetch, check.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
@@ -18,6 +18,7 @@ from plugins.model import (
     Call,
     Capabilities,
     Channel,
+    Contact,
     Done,
     Envelope,
     Finding,
@@ -213,6 +214,13 @@ class Socket(Connector, Protocol):
 
     async def serve(self, link: SocketLink, hub: HubPort) -> None:
         """One call per connection."""
+
+
+class Counter(Connector, Protocol):
+    """A channel whose contacts an agent writes down: a walk-in, a call at the desk."""
+
+    def contact(self, contact: Contact, at: datetime) -> Envelope:
+        """Pure. Raises Malformed, in words for the agent: then nothing is kept."""
 
 
 class Pages(Protocol):

@@ -21,6 +21,7 @@ COMMANDS = (
     ("", "explain", "hub.cli.explain:explain_", "Why a query was triaged as it was, and why not otherwise."),
     ("", "search", "hub.cli.search:search", "Messages that have all the words, the newest first."),
     ("", "reprocess", "hub.cli.parked:reprocess", "Derive everything anew from the raw bytes; send nothing."),
+    ("", "record", "hub.cli.record:record", "Write down who came or rang, about what, and how it ended."),
     ("query", "list", "hub.cli.queries:list_", "Queries, the last touched first."),
     ("query", "show", "hub.cli.queries:show", "One query: its messages, decisions, tickets and what was sent."),
     ("query", "reply", "hub.cli.queries:reply", "Answer the user; says first who would get it."),

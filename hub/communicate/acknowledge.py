@@ -39,6 +39,8 @@ def may_acknowledge(message: Message, sender: KnownIdentity, standing: str, now:
     """Nothing if an acknowledgement may go out, else the reason why not (R16)."""
     if message.direction != "in" or message.automatic:
         return "automatic mail is never answered"
+    if message.settled:
+        return "the desk has answered it already"
     if standing == "third_party":
         return "an unverified third party is answered with nothing"
     return may_answer(sender, message.sender.assurance, now)

@@ -18,8 +18,8 @@ log = structlog.get_logger("trunkline.ops")
 LARGEST = 16 << 20
 NAMES = frozenset({
     "reply", "set_query", "note", "merge", "unmerge", "release", "reprocess", "recipient",
-    "let_go", "hold_back", "send_to", "announce", "end_announcement", "issue_pin", "set_user", "rules_edit",
-    "add_agent", "disable_agent", "reset_agent",
+    "record_contact", "let_go", "hold_back", "send_to", "announce", "end_announcement", "set_user", "rules_edit",
+    "issue_pin", "add_agent", "disable_agent", "reset_agent",
 })  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from aiohttp import http_parser, web
 from aiohttp.web_protocol import RequestPayloadError
 
 from context_store import StoreAway
-from hub.web import contents, login, plugged, portal, queries, sites, upkeep, visitors
+from hub.web import contents, login, plugged, portal, queries, record, sites, upkeep, visitors
 from hub.web.bodies import BODIES, Bodies
 from hub.web.guard import Handler, Route, mount, refuse_foreign_posts
 from hub.web.health import healthz, readyz
@@ -19,7 +19,7 @@ from hub.web.site import HUB, OPERATIONS, add_headers, asset, for_people, proble
 
 log = structlog.get_logger("trunkline.web")
 
-CONSOLE: tuple[Route, ...] = (*login.ROUTES, *queries.ROUTES, *contents.ROUTES, *upkeep.ROUTES)
+CONSOLE: tuple[Route, ...] = (*login.ROUTES, *queries.ROUTES, *record.ROUTES, *contents.ROUTES, *upkeep.ROUTES)
 """Every console route with the role that it needs: the one place to read them."""
 LINGER = 5.0
 """Seconds in which the rest of a refused body is read and thrown away: closing at once would take the answer along."""

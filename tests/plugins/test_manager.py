@@ -282,7 +282,7 @@ def test_part_of_a_role_needs_the_whole(name):
 
 def test_class_without_any_role_is_refused():
     idle = without("verify", "accepted", "respond", "run", "plan", "perform", "find")
-    assert "it does nothing: none of verify, run, serve or plan" in faults(idle)
+    assert "it does nothing: none of verify, run, serve, contact or plan" in faults(idle)
     assert "a target needs plan, perform and find" in faults(idle, target=True)
 
 

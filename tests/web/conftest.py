@@ -36,6 +36,15 @@ listen = "127.0.0.1:0"
 kind = "portal"
 name = "Ask the service desk"
 
+[instance.desk]
+kind = "desk"
+name = "Walk-in desk"
+
+[instance.ring]
+kind = "desk"
+name = "Telephone desk"
+channel = "phone"
+
 [instance.hooks]
 kind = "webhook"
 name = "Monitoring"
@@ -64,6 +73,7 @@ class Operations:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     to: Identity = field(default_factory=lambda: Identity(scheme="email", value="ann@acme.test"))
     refuse: str = ""
+    receipt: str = ""
 
     async def recipient(self, hub: Any, actor: str, reference: str, to_message: int | None = None) -> Any:
         if self.refuse:
@@ -85,6 +95,14 @@ class Operations:
 
     async def note(self, hub: Any, actor: str, reference: str, text: str, *, once: str = "") -> Any:
         self.calls.append(("note", actor, reference, text))
+
+    async def record_contact(
+        self, hub: Any, actor: str, instance: str, who: str, about: str, text: str = "", outcome: str = "open",
+        *, once: str = "",
+    ) -> Any:  # fmt: skip
+        assert once
+        self.calls.append(("record_contact", actor, instance, who, about, text, outcome))
+        return {"receipt": self.receipt, "instance": instance}
 
     async def release(self, hub: Any, actor: str, ids: Any) -> Any:
         self.calls.append(("release", actor, list(ids)))
@@ -173,6 +191,7 @@ async def desk(tmp_path: Path, password_hash: str) -> AsyncIterator[Desk]:
     sample = Sample(store, password_hash)
     desk.ids = await store.write(sample.fill)
     desk.ids["receipt"] = receipt_of(desk.ids["envelope"], hash_key(str(desk.ids["envelope"])))
+    desk.operations.receipt = desk.ids["receipt"]
     desk.ids["setup"] = await auth.setup_link(store, "", desk.ids["viewer"])
     for n in (0, 1):
         await store.write(_keep, desk.ids[f"blob{n}"])

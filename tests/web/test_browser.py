@@ -54,6 +54,7 @@ def pages(ids: dict[str, Any]) -> dict[str, tuple[str, str]]:
         "nothing": ("manager", "/console/queries?text=nothing"),
         "query": ("manager", f"/console/queries/{ids['vpn']['reference']}"),
         "query-viewer": ("viewer", f"/console/queries/{ids['vpn']['reference']}"),
+        "record": ("agent", f"/console/record?receipt={ids['receipt']}&through=ring"),
         "journey": ("manager", f"/console/users/{ids['ann']['user']}"),
         "parked": ("manager", "/console/parked"),
         "caught": ("manager", "/console/caught"),

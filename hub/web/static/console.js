@@ -16,6 +16,7 @@ const keys = {
   k: () => step(-1),
   "/": () => document.querySelector("[data-search]")?.focus(),
   r: () => document.querySelector("[data-reply]")?.focus(),
+  n: () => document.querySelector("nav a[href='/console/record']")?.click(),
   u: () => document.querySelector("[data-up]")?.click(),
   "?": () => document.querySelector("#keys")?.showModal(),
 };
@@ -37,6 +38,31 @@ document.addEventListener("submit", (event) => {
   setTimeout(() => buttons.forEach((button) => (button.disabled = true)));
 });
 window.addEventListener("pageshow", () => document.querySelectorAll("button").forEach((button) => (button.disabled = false)));
+
+// ---- the desk: known users while typing, and a form that Ctrl+Enter sends ----
+
+document.querySelector("[data-quick]")?.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  event.currentTarget.requestSubmit();
+});
+
+const suggesting = document.querySelector("[data-suggest]");
+let asked = 0;
+
+async function suggest() {
+  const mine = ++asked;
+  const answer = await fetch(`${suggesting.dataset.suggest}?text=${encodeURIComponent(suggesting.value.trim())}`);
+  const found = answer.ok ? await answer.json() : [];
+  if (mine !== asked) return;
+  suggesting.list.replaceChildren(...found.map(({ value, label }) => new Option(label, value)));
+}
+
+let soon = 0;
+suggesting?.addEventListener("input", () => {
+  clearTimeout(soon);
+  if (suggesting.value.trim().length > 1) soon = setTimeout(() => suggest().catch(() => {}), 120);
+});
 
 // ---- freshness: [data-live] is replaced, [data-version] only says that there is something new ----
 
