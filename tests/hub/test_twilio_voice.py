@@ -196,6 +196,18 @@ async def test_everything_twice_is_recorded_once_and_answered_alike(line: Line) 
     assert len(await line.said()) == 7
 
 
+async def test_connections_cut_ten_times_each_lose_and_double_nothing(line: Line) -> None:
+    line.far.cuts = 10
+    phone = await line.far.call()
+    await to_the_message(phone)
+    await phone.leave("It is my laptop")
+    await phone.hang_up()
+    assert await line.said() == [
+        "Call from +15550001111 to +15550002222", "main: help", "about: vpn", "AnyConnect fails since eight",
+        "Voice message, 5 s", "It is my laptop", "The call is over (completed, 34 s).",
+    ]  # fmt: skip
+
+
 async def test_caller_is_answered_while_the_pipeline_stands_still(line: Line) -> None:
     await line.desk.hold_pipeline()
     phone = await line.far.call()

@@ -9,7 +9,7 @@ from msgspec import Struct
 from connectors.channels.twilio import wire
 from plugins import Envelope, Item, Media, Message, Request, Skipped, one_line, voice
 
-SID = re.compile(r"CA[0-9a-f]{32}")
+SID = re.compile(r"CA[0-9a-fA-F]{32}")
 _OVER = ("completed", "busy", "failed", "no-answer", "canceled")
 _REACHED = ("completed", "answered", "bridged")
 _PLACE = re.compile(r"(step|joined)/([a-z][a-z0-9_-]{0,31})")
@@ -166,7 +166,7 @@ class Reader:
     def _recording(self, given: Mapping[str, str], envelope: Envelope) -> Item:
         """Twilio names it twice, at its end and when it is ready: one message, by its own SID."""
         sid, url, seconds = (given.get(name, "") for name in ("RecordingSid", "RecordingUrl", "RecordingDuration"))
-        if not re.fullmatch(r"RE[0-9a-f]{32}", sid) or not url or given.get("RecordingStatus") == "absent":
+        if not re.fullmatch(r"RE[0-9a-fA-F]{32}", sid) or not url or given.get("RecordingStatus") == "absent":
             return Skipped(reason="nothing was recorded")
         if given.get("RecordingStatus", "completed") != "completed":
             return Skipped(reason="the recording is not ready yet")

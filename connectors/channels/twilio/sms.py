@@ -53,7 +53,7 @@ _STATES: Mapping[str, Literal["sent", "delivered", "read", "failed"]] = {
     "sent": "sent", "delivered": "delivered", "read": "read", "undelivered": "failed", "failed": "failed",
     "canceled": "failed",
 }  # fmt: skip
-_SID = re.compile(r"(SM|MM)[0-9a-f]{32}")
+_SID = re.compile(r"(SM|MM)[0-9a-fA-F]{32}")
 
 
 class TwilioSmsSettings(Struct, frozen=True, kw_only=True):
@@ -66,7 +66,7 @@ class TwilioSmsSettings(Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="SID of a messaging service (MG…) to send through, in place of one number.",
-            pattern="^(MG[0-9a-f]{32})?$",
+            pattern="^(MG[0-9a-fA-F]{32})?$",
         ),
     ] = ""
     most_segments: Annotated[

@@ -58,7 +58,7 @@ E164 = Annotated[
     str, Fits('a number in E.164, such as "+15550002222"', lambda text: _NUMBER.fullmatch(text) is not None)
 ]
 Account = Annotated[
-    str, Meta(description="The account's SID, as the console's first page shows it (AC…).", pattern="^AC[0-9a-f]{32}$")
+    str, Meta(description="The account's SID, as the console's first page says (AC…).", pattern="^AC[0-9a-fA-F]{32}$")
 ]
 Tokens = Annotated[
     tuple[Secret, ...],

@@ -9,10 +9,11 @@
 Written from https://www.twilio.com/docs/voice/twiml; `twice` sends every request again, as Twilio may.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit, urlunsplit
 from xml.etree.ElementTree import Element, ParseError, fromstring
 
 import aiohttp
@@ -77,6 +78,8 @@ class TwilioVoice(Account, StandIn):
         self.recordings: dict[str, bytes] = {}
         self.twice = False
         """Every request comes twice; both must be answered alike."""
+        self.cuts = 0
+        """So many times each request's connection breaks, within it or before its answer; then it comes whole."""
 
     def routes(self) -> Sequence[web.RouteDef]:
         """Recordings and numbers."""
@@ -147,11 +150,26 @@ class TwilioVoice(Account, StandIn):
     async def _send(self, url: str, event: Mapping[str, str]) -> tuple[int, bytes]:
         place = url.replace(self.public, self.hook, 1) if self.public else url
         headers = self.headers(url, event)
+        for number in range(self.cuts):
+            await self._cut(place, headers, urlencode(event).encode(), whole=number % 2 == 1)
         async with (
             aiohttp.ClientSession() as session,
             session.post(place, data=urlencode(event).encode(), headers=headers) as response,
         ):
             return response.status, await response.read()
+
+    @staticmethod
+    async def _cut(place: str, headers: Mapping[str, str], body: bytes, *, whole: bool) -> None:
+        """Half a request, or a whole one whose answer nobody reads."""
+        parts = urlsplit(place)
+        lines = {**headers, "Host": parts.netloc, "Content-Length": str(len(body))}
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        target = urlunsplit(("", "", parts.path, parts.query, ""))
+        _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writer.write(f"POST {target} HTTP/1.1\r\n{head}\r\n".encode() + (body if whole else body[: len(body) // 2]))
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
 
     async def _file(self, request: web.Request) -> web.Response:
         if not self.knows(request):
