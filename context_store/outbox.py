@@ -196,12 +196,13 @@ def settle(conn: Connection, settled: Sequence[Settled], now: int) -> set[int]:
 
 
 def delivered(conn: Connection, rows: Sequence[tuple[int, str, str, bytes]]) -> None:
-    """(message, delivery, provider's key, hash of it): what the channel took over. A receipt may have been faster."""
+    """(message, delivery, provider's key, hash of it): what the channel took over. A receipt may have been faster, and
+    what came back of one part of a text holds though its other parts were taken."""
     bulk.update(conn, t.messages, ("id", "key", "key_hash"), [(number, key, digest) for number, _, key, digest in rows])
     m = t.messages.c
     for state in sorted({row[1] for row in rows}):
         ids = [row[0] for row in rows if row[1] == state]
-        slower = update(t.messages).where(m.id.in_(ids), m.delivery.not_in(("delivered", "read")))
+        slower = update(t.messages).where(m.id.in_(ids), m.delivery.not_in(("delivered", "read", "failed")))
         conn.execute(slower.values(delivery=state))
 
 
@@ -262,7 +263,9 @@ def next_due(conn: Connection) -> int | None:
 
 
 def release(conn: Connection, ids: Sequence[int], now: int, horizon_at: int) -> int:
-    """Parked work back into its queue, by a person."""
+    """Parked work back into its queue, by a person; what failed of its message may come out otherwise now."""
+    messages = select(_o.message_id).where(_o.id.in_(ids), _o.state == "parked", _o.message_id.is_not(None))
+    conn.execute(update(t.messages).where(t.messages.c.id.in_(messages)).values(delivery="queued"))
     result = conn.execute(
         update(t.outbox)
         .where(_o.id.in_(ids), _o.state == "parked")

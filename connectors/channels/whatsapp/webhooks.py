@@ -255,16 +255,11 @@ def _system(said: _Said, who: Identity, at: datetime) -> Item:
 
 
 def _receipts(said: _Status, envelope: Envelope) -> Iterator[Item]:
-    """What became of one of ours. Our own key comes back with it, so that even a lost answer's outcome is known.
-
-    A failure is told by WhatsApp's id as well: it may come before the answer to the request, which says "sent".
-    """
+    """What became of one of ours. Our own key comes back with it, so that even a lost answer's outcome is known."""
     state = _STATES.get(said.status)
     if state is None:
         yield Skipped(reason=f"a status of another kind: {said.status[:100]}")
         return
     reason = "; ".join(f"{cause(fault)}: {fault.words}" for fault in said.errors)[:1000]
-    own, key, at = said.biz_opaque_callback_data, f"{said.id} {said.status}", plausible(said.timestamp, envelope.at)
-    yield Receipt(key=key, at=at, state=state, of=own or said.id, reason=reason)
-    if own and state == "failed":
-        yield Receipt(key=f"{key} by id", at=at, state=state, of=said.id, reason=reason)
+    key, at = f"{said.id} {said.status}", plausible(said.timestamp, envelope.at)
+    yield Receipt(key=key, at=at, state=state, of=said.biz_opaque_callback_data or said.id, reason=reason)
