@@ -108,11 +108,10 @@ class Visits:
     async def announcements(self) -> Sequence[Notice]:
         """As the protocol says."""
         found = await self._hub.store.read(announcements.announcements, to_millis(self._hub.clock.now()))
-        known = self._hub.rules.current.catalogue.services
         return [
             Notice(
                 text=one.text, major=one.major, since=from_millis(one.from_at),
-                services=[(known[name].title if name in known else "") or name for name in one.services],
+                services=[self._title(name) for name in one.services],
             )
             for one in found
         ]  # fmt: skip
@@ -122,12 +121,12 @@ class Visits:
         rules = self._hub.rules.current
         if not rules.catalogue.services:
             named = sorted({mention.name for mention in rules.mentions() if mention.kind == "service"})
-            return [Service(name=name, title=name.replace("-", " ").capitalize()) for name in named]
+            return [Service(name=name, title=self._title(name)) for name in named]
         number = await self._known(person) if person else None
         user = None if number is None else person_of(KnownUser(*await self._hub.store.read(visits.user, number)))
         now = self._hub.clock.now()
         return [
-            Service(name=one.name, title=one.title or one.name)
+            Service(name=one.name, title=self._title(one.name))
             for one in rules.catalogue.services.values()
             if eligibility(rules.catalogue, one.name, user, now).status != "not_eligible"
         ]
@@ -164,6 +163,10 @@ class Visits:
         if not self._hub.keys.vouches(person.proof, who.scheme, who.value):
             return None
         return await self._hub.store.read(visits.identity, who.scheme, who.value)
+
+    def _title(self, service: str) -> str:
+        known = self._hub.rules.current.catalogue.services.get(service)
+        return (known.title if known else "") or service.replace("-", " ").capitalize()
 
     def _own(self, one: visits.Matter) -> OwnQuery:
         return OwnQuery(

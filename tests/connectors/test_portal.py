@@ -4,7 +4,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.channels.portal import PortalConnector
-from plugins import Envelope, Identity, Media, Message, NotAuthentic, Reply, Request, Skipped
+from connectors.channels.portal.settings import PortalSettings
+from plugins import Envelope, Identity, Media, Message, NotAuthentic, Person, Reply, Request, Skipped
 from plugins.testing.conformance import ConnectorConformance
 from plugins.testing.stubs import START, StubHub
 
@@ -232,3 +233,60 @@ def test_any_bytes_are_refused_or_read(raw, boundary):
         assert not (isinstance(item, Skipped) and item.park)
     else:
         assert kept.status == 400
+
+
+ANN_SIGNED_IN = Person(identity=Identity(scheme="email", value="ann@acme.test"), proof="vouched")
+
+
+def signed_in(tail, **fields):
+    request = multipart({"submission": "a" * 22, **fields}, sec_fetch_site="same-origin")
+    return msgspec.structs.replace(request, tail=tail, person=ANN_SIGNED_IN)
+
+
+@pytest.mark.parametrize("what", ["close", "reopen"])
+def test_person_closes_and_reopens_by_the_token_of_the_query(portal, what):
+    [act] = parse(portal, signed_in(f"act/{what}/TL-4F7K2QRM", token="q1"))
+    assert (act.what, act.token, act.who.proof, act.who.identity) == (what, "q1", "vouched", ANN_SIGNED_IN.identity)
+
+
+def test_preferences_are_an_act_and_only_in_languages_of_the_settings(portal):
+    [act] = parse(portal, signed_in("act/prefer", channel="email", language="de"))
+    assert (act.what, act.channel, act.language) == ("prefer", "email", "de")
+    [item] = parse(portal, signed_in("act/prefer", channel="email", language="xx"))
+    assert isinstance(item, Skipped)
+
+
+def test_reply_names_its_query_and_the_token_stands_nowhere_else(portal):
+    [message] = parse(portal, signed_in("reply/TL-4F7K2QRM", token="q1", message="still down"))
+    assert (message.tokens, message.sender.proof, message.fields) == (["q1"], "vouched", {})
+
+
+def test_token_of_somebody_who_is_not_signed_in_counts_for_nothing(portal):
+    [message] = parse(portal, multipart({**ANN, "token": "q1"}))
+    assert (message.tokens, message.sender.assurance, message.fields) == ([], 0, {})
+
+
+@pytest.mark.parametrize("tail", ["act/close/TL-4F7K2QRM", "act/prefer", "reply/TL-4F7K2QRM"])
+def test_whose_session_has_ended_is_told_so_and_nothing_is_kept(portal, tail):
+    reply = portal.verify(msgspec.structs.replace(signed_in(tail, token="q1"), person=None))
+    assert (reply.status, b"not signed in any more" in reply.body) == (403, True)
+
+
+def test_two_persons_forms_are_two_deliveries_whatever_their_id(portal):
+    other = Person(identity=Identity(scheme="email", value="bob@acme.test"), proof="vouched")
+    request = signed_in("", message="x")
+    assert portal.verify(request).key != portal.verify(msgspec.structs.replace(request, person=other)).key
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        [{"service": "vpn"}, {"service": "vpn"}],
+        [{"service": "vpn", "questions": [{"name": "email", "label": "x"}]}],
+        [{"service": "vpn", "questions": [{"name": "a", "label": "x", "type": "choice"}]}],
+        [{"service": "vpn", "questions": [{"name": "a", "label": "x", "choices": ["y"]}]}],
+    ],
+)
+def test_form_that_could_not_work_is_refused_at_start(form):
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"form": form}, PortalSettings)

@@ -2,7 +2,9 @@
 
 import itertools
 import re
+from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,6 +15,7 @@ from yarl import URL
 
 from plugins import Claim, Identity, Media, Request
 from tests.hub.desk import Desk, installed, mail, message
+from tests.servers import room
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 _numbers = itertools.count(1)
@@ -119,12 +122,17 @@ def tokens(page: str) -> list[str]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def hub(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("portal")
+async def hub():
+    with room("hub") as folder:
+        async for desk in portal_in(folder, ""):
+            yield desk
+
+
+async def portal_in(folder: Path, store_url: str) -> AsyncIterator[Desk]:
     (folder / "articles").mkdir()
     (folder / "articles" / "vpn.en.md").write_text("# Connect to the VPN\n\nStart *AnyConnect*. <script>x</script>")
     (folder / "articles" / "printer.en.md").write_text("# Clear a paper jam\n\nOpen the printer.")
-    async with installed(folder, "") as desk:
+    async with installed(folder, store_url) as desk:
         desk.rules += SERVICES
         await desk.start(more=MORE)
         yield desk
@@ -529,3 +537,35 @@ async def test_pages_are_counted_by_address(desk, people):
     for _ in range(600):
         desk.hub.fabric.allow("site:127.0.0.1", 600, 60)
     assert (await people().get("/p/portal/"))[0] == 429
+
+
+# ---- the other store -----------------------------------------------------------------------------------
+
+
+async def test_postgresql_does_the_same(short_folder, postgresql_url):
+    """One walk through everything that asks the store."""
+    async for desk in portal_in(short_folder, postgresql_url):
+        made: list[Browser] = []
+
+        def browser(desk: Desk = desk, made: list[Browser] = made) -> Browser:
+            made.append(Browser(desk))
+            return made[-1]
+
+        ann = await wrote(desk, browser, media=[Media(name="a.txt", type="text/plain", data=b"abc")])
+        href = re.search(r'href="(/p/portal/q/[^"]+/file/[^"]+)"', await ann.query())[1]
+        assert (await ann.browser.get(href))[1] == "abc"
+        token = await ann.token()
+        fields = {"submission": form_id(), "token": token, "message": "still broken"}
+        assert "still broken" in await ann.browser.follow(
+            await ann.browser.send(f"/in/portal/reply/{ann.reference}", **fields)
+        )
+        for what, said in (("close", "The query is closed."), ("reopen", "The query is open again.")):
+            path = f"/in/portal/act/{what}/{ann.reference}"
+            assert said in await ann.browser.follow(await ann.browser.post(path, submission=form_id(), token=token))
+        await ann.browser.post("/in/portal/act/prefer", submission=form_id(), channel="email", language="de")
+        await desk.settle()
+        assert "Ihre Anliegen" in await ann.browser.page("queries")
+        assert await ann.browser.post("/portal/leave/portal?all=1") == (303, "/p/portal/")
+        assert NOT_IN in await ann.browser.page("queries")
+        for one in made:
+            await one.web.close()
