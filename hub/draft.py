@@ -11,6 +11,7 @@ import msgspec
 
 from context_store import Store
 from context_store.audit import NewEvent
+from context_store.fallbacks import FIELD
 from context_store.lookups import (
     Known,
     KnownIdentity,
@@ -24,7 +25,7 @@ from context_store.record import Batch
 from context_store.references import reference_of
 from context_store.text import canonical, hash_key
 from context_store.times import to_millis
-from plugins import Claim, Identity, canonical_address, spelled_address
+from plugins import Claim, Identity, Message, canonical_address, spelled_address
 
 
 def as_json(value: Any) -> str:
@@ -224,3 +225,15 @@ class Draft:
 def names(identities: Sequence[Identity]) -> str:
     """Recipients as stored, and as `context_store.views` reads them: JSON of identities, bounded."""
     return canonical(as_json(identities[:200]))
+
+
+def kept_fields(item: Message) -> str:
+    """As stored; the address that the sender left stands among them, where agents see it."""
+    fields = {
+        f"said {name}" if name == FIELD else name: value for name, value in item.fields.items()
+    }  # not theirs to set
+    if item.fallback is not None:
+        fields[FIELD] = f"{item.fallback.scheme}:{item.fallback.value}"
+    if item.reply_to is not None:  # an agent sees it, nothing follows it (design §5)
+        fields["reply-to"] = f"{item.reply_to.scheme}:{item.reply_to.value}"
+    return canonical(as_json(fields))

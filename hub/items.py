@@ -10,7 +10,6 @@ from hashlib import sha256
 from typing import Any
 
 from context_store.crashpoints import protected
-from context_store.fallbacks import FIELD
 from context_store.ids import EPOCH_MS
 from context_store.lookups import REPORTS, KnownIdentity, KnownMessage, Wanted
 from context_store.text import canonical, hash_key, lane_of
@@ -22,7 +21,7 @@ from hub.communicate.acknowledge import may_acknowledge
 from hub.communicate.compose import Answer, Answered, compose
 from hub.communicate.route import route
 from hub.config import Config, Threading
-from hub.draft import Draft, as_json, identity_hash, message_hash, names, thread_hash
+from hub.draft import Draft, as_json, identity_hash, kept_fields, message_hash, names, thread_hash
 from hub.instances import Instance
 from hub.keys import Keys, query_named_by
 from hub.matter import MOST_NAMED, Place, find_matter, joins_open
@@ -134,18 +133,6 @@ def _want_key(want: Wanted, key: str, instance: str, keys: Keys) -> None:
         want.keys.add(message_hash(instance, key))
     else:
         want.own_messages.add(own)
-
-
-def kept_fields(item: Message) -> str:
-    """As stored; the address that the sender left stands among them, where agents see it."""
-    fields = {
-        f"said {name}" if name == FIELD else name: value for name, value in item.fields.items()
-    }  # not theirs to set
-    if item.fallback is not None:
-        fields[FIELD] = f"{item.fallback.scheme}:{item.fallback.value}"
-    if item.reply_to is not None:  # an agent sees it, nothing follows it (design §5)
-        fields["reply-to"] = f"{item.reply_to.scheme}:{item.reply_to.value}"
-    return canonical(as_json(fields))
 
 
 def _too_many(item: Message, sender: KnownIdentity) -> str:

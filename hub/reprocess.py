@@ -16,8 +16,8 @@ from context_store import rederive
 from context_store.audit import NewEvent, add_events
 from context_store.text import canonical
 from context_store.times import to_millis
-from hub.draft import as_json
-from hub.items import item_hash, kept_fields
+from hub.draft import as_json, kept_fields
+from hub.items import item_hash
 from hub.workers import Parsed
 from plugins import Media, Message
 
