@@ -1,8 +1,8 @@
 """Sessions of the people who use a portal: a mailed link opens one, and no plugin ever sees it.
 
 The link's page signs nobody in by being looked at (mail programs and scanners look at links): its button does. A
-session is a fresh secret, whatever cookie the browser had. It is sent along by our own pages, and by links that lead to them,
-never with another site's form (SameSite, and the browser's word on where a form stood).
+session is a fresh secret, whatever cookie the browser had. It is sent along by our own pages, and by links that lead to
+them, never with another site's form (SameSite, and the browser's word on where a form stood).
 """
 
 from aiohttp import web
@@ -83,6 +83,7 @@ async def enter(request: web.Request) -> web.StreamResponse:
         found = visits.visitor(conn, visits.LINK, secret, now)
         if found is None or tokens.redeem(conn, visits.LINK, secret, now) is None:
             return None
+        visits.prove(conn, found.id)
         add_events(conn, [_event(hub, found, "user.signed_in", site.id)])
         return tokens.issue(conn, visits.SESSION, found.id, now, LIFE)
 

@@ -468,7 +468,21 @@ async def test_answers_go_where_the_person_prefers(desk, people):
     await ann.browser.post("/in/portal/act/prefer", submission=form_id(), channel="", language="de")
     await desk.settle()
     assert (await desk.operate("recipient", "agent", ann.reference))[1] == "mail"
-    assert await desk.events("user.preferred") == ["user.preferred"] * 2
+    assert (await desk.events("user.preferred"))[-2:] == ["user.preferred"] * 2
+
+
+async def test_address_that_was_proved_by_signing_in_can_be_chosen(desk, people):
+    ann = await wrote(desk, people)
+    number = f"+49228{next(_numbers)}"
+    caller = Claim(identity=Identity(scheme="tel", value=number), assurance=1)
+    await desk.say(replace(message(text="by phone"), sender=caller), to="sms")
+    reference = (await desk.references())[-1]
+    await merged(desk, ann.address, number)
+    assert (await desk.operate("recipient", "agent", reference))[1] == "sms"
+    await ann.browser.post("/in/portal/act/prefer", submission=form_id(), channel="email")
+    await desk.settle()
+    to, through = await desk.operate("recipient", "agent", reference)
+    assert (to.value, through) == (ann.address, "mail")
 
 
 async def test_preference_for_what_does_not_reach_the_person_changes_no_route(desk, people):
