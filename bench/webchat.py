@@ -21,8 +21,8 @@ from typing import Any
 
 import aiohttp
 
-from bench.chat_window import SITE, Window
 from bench.faults.served import Served
+from plugins.testing.window import SITE, Window
 
 ADDRESSES = [f"127.0.0.{n}" for n in range(2, 10)]
 CONFIG = """

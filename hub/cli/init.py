@@ -29,6 +29,17 @@ def init(
     """
     if common.config is not None:
         raise Usage(f"init writes {DEFAULT_FILE} into a folder: name the folder")
+    rows = complete(folder)
+    if common.json:
+        as_json([{"file": name, "did": did} for name, did in rows])
+    else:
+        table(("file", ""), rows)
+        say("Next: trunkline serve")
+    return WELL
+
+
+def complete(folder: Path) -> list[tuple[str, str]]:
+    """(file, what was done) of all that a configuration needs. Raises CommandError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         rows = [
@@ -43,12 +54,7 @@ def init(
                 rows.append((str(secret), _write(secret, _random(), 0o600)))
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}") from error
-    if common.json:
-        as_json([{"file": name, "did": did} for name, did in rows])
-    else:
-        table(("file", ""), rows)
-        say("Next: trunkline serve")
-    return WELL
+    return rows
 
 
 def _write(file: Path, content: bytes, mode: int) -> str:

@@ -7,7 +7,7 @@ from hub.pins import shown
 
 
 def pin(reference: str, *, common: Common = DEFAULT) -> int:
-    """A new PIN for a query, for a day; the ones before it end.
+    """A PIN with which somebody continues a query by telephone: for a day, and the ones before it end.
 
     trunkline query pin TL-4F7K2Q
     """

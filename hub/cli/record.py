@@ -19,7 +19,9 @@ def record(
     who: Annotated[str, Parameter(help="A name, a mail address, a telephone number, or a known user as scheme:value.")],
     about: Annotated[str, Parameter(help="What it is about, in a line.")],
     *,
-    text: Annotated[str, Parameter(help='What was said; "-" reads it from standard input.')] = "",
+    text: Annotated[
+        str, Parameter(help='What was said; "-" reads it from standard input.', allow_leading_hyphen=True)
+    ] = "",
     through: Annotated[str, Parameter(help="The desk: an instance, or walk-in or phone.")] = "walk-in",
     outcome: Annotated[Literal["open", "answered"], Parameter(help="answered: settled on the spot.")] = "open",
     at: Annotated[str, Parameter(help="When it was, with its zone, if not now.")] = "",

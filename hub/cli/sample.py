@@ -11,21 +11,23 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from typing import Any
+from typing import Annotated, Any
 
 import aiohttp
 import msgspec
+from cyclopts import Parameter
 from msgspec import Struct
 from sqlalchemy import Connection
 
 from context_store import directory, evidence, reader, views
 from context_store.shapes import QueryView
-from hub.cli.access import load
+from hub.cli.access import load, perform
 from hub.cli.common import DEFAULT, UNWELL, WELL, CommandError, Common, Unreachable
 from hub.cli.output import as_json, err, table
 from hub.config import Config, listen_address
 from plugins import standard_sign
 from plugins.instances import Configured
+from plugins.testing.window import Window
 
 DOMAIN = "sample.trunkline.test"
 PATIENCE = 60.0
@@ -48,23 +50,35 @@ class Became(Struct, kw_only=True):
     acknowledgement: str = ""
 
 
-def sample(*, common: Common = DEFAULT) -> int:
+def sample(
+    *,
+    all_: Annotated[
+        bool, Parameter(name="all", help="Every channel, in a hub of its own, vendors by stand-ins.", negative="")
+    ] = False,
+    common: Common = DEFAULT,
+) -> int:
     """Send sample traffic and show what became of it.
 
     trunkline sample
 
-    A mail by SMTP to each mailbox that listens, a form to each portal, a signed message to each webhook.
+    A mail by SMTP to each mailbox that listens, a form to each portal, a signed message to each webhook, a line in each
+    chat, a contact at each desk. With --all, in a hub of its own that is thrown away: these, and every vendor's channel
+    with a strict stand-in for the vendor, each with an agent's answer.
     """
+    if all_:
+        from hub.cli.sample_all import sample_all  # noqa: PLC0415  # it loads every stand-in
+
+        return sample_all(as_json_=common.json)
     config = load(common)
     mark = secrets.token_hex(3)
-    sent = asyncio.run(_send(config, mark))
+    sent = asyncio.run(send(config, mark))
     if not sent:
         raise CommandError("no instance takes mail by SMTP, forms or signed messages: see trunkline plugins list")
     with err.status("Waiting for what becomes of them") as status:
         end = time.monotonic() + PATIENCE
         waiting = sent
         while waiting and time.monotonic() < end:
-            waiting = [each for each in waiting if not _look(config, each)]
+            waiting = [each for each in waiting if not look(config, each)]
             status.update(f"Waiting for what becomes of them: {len(waiting)} to go")
             time.sleep(LOOK)
     if common.json:
@@ -89,16 +103,19 @@ def sample(*, common: Common = DEFAULT) -> int:
 # ---- sending ---------------------------------------------------------------------------------------
 
 
-async def _send(config: Config, mark: str) -> list[Became]:
+async def send(config: Config, mark: str, *but: str) -> list[Became]:
+    """To every instance of a kind that needs no vendor, but those kinds. Raises Unreachable."""
     ways: dict[str, Callable[[Config, Configured, str], Awaitable[Sequence[Became]]]] = {
         "email": _mails,
         "portal": _form,
         "webhook": _signed,
+        "webchat": _chat,
+        "desk": _recorded,
     }
     sent: list[Became] = []
     for one in config.instances:
         way = ways.get(one.instance.kind)
-        if way is None or one.broken or not one.instance.enabled:
+        if way is None or one.instance.kind in but or one.broken or not one.instance.enabled:
             continue
         try:
             sent += await way(config, one, mark)
@@ -140,7 +157,7 @@ def _submit(one: Configured, listen: Any, mail: EmailMessage) -> Became:
     return Became(instance=one.id, over="SMTP", sender=sender, subject=str(mail["Subject"]), answer=answer)
 
 
-def _url(config: Config, path: str) -> str:
+def url_of(config: Config, path: str) -> str:
     """By the listening address: what stands before the hub in public may not be reachable from here."""
     host, port = listen_address(config.listen)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
@@ -158,7 +175,7 @@ async def _form(config: Config, one: Configured, mark: str) -> Sequence[Became]:
         form.add_field(name, value)
     form.add_field("attachments", b"not really a photo", filename="jam.txt", content_type="text/plain")
     async with aiohttp.ClientSession() as session:
-        url = _url(config, f"/in/{one.id}/")
+        url = url_of(config, f"/in/{one.id}/")
         async with session.post(url, data=form, allow_redirects=False) as response:
             receipt = response.headers.get("Location", "").rpartition("/")[2]
             return [
@@ -180,7 +197,7 @@ async def _signed(config: Config, one: Configured, mark: str) -> Sequence[Became
     key = f"msg_{secrets.token_hex(12)}"
     headers = standard_sign(one.settings.secrets[:1], key=key, at=datetime.now(UTC), body=body)
     async with aiohttp.ClientSession() as session:
-        url = _url(config, f"/in/{one.id}/")
+        url = url_of(config, f"/in/{one.id}/")
         async with session.post(url, data=body, headers={**headers, "Content-Type": "application/json"}) as response:
             return [
                 Became(
@@ -190,10 +207,46 @@ async def _signed(config: Config, one: Configured, mark: str) -> Sequence[Became
             ]  # fmt: skip
 
 
+async def _chat(config: Config, one: Configured, _: str) -> Sequence[Became]:
+    """As a visitor's window: the hub's acknowledgement of the line is its receipt."""
+    url = url_of(config, f"/ws/{one.id}")
+    async with aiohttp.ClientSession() as session, Window(session, lambda: url, origin=url_of(config, "")) as window:
+        return [await chatted(one.id, window)]
+
+
+async def chatted(instance: str, window: Window) -> Became:
+    """One line, as far as its acknowledgement."""
+    text = "My mailbox is full."
+    cid = await window.say(text)
+    async with asyncio.timeout(PATIENCE):
+        while cid not in window.acks:  # noqa: ASYNC110  # frames come from outside
+            await asyncio.sleep(LOOK / 10)
+    receipt = window.acks[cid]
+    return Became(instance=instance, over="WebSocket", sender="a visitor", subject=text, answer="ack", receipt=receipt)
+
+
+async def _recorded(config: Config, one: Configured, mark: str) -> Sequence[Became]:
+    """By an agent, as `trunkline record` does it."""
+    sender, about = f"zoe.{mark}@{DOMAIN}", "Broken screen"
+    done = await asyncio.to_thread(
+        perform,
+        Common(config=config.file),
+        "record_contact",
+        instance=one.id,
+        who=f"Zoe Sample <{sender}>",
+        about=about,
+    )
+    return [
+        Became(
+            instance=one.id, over="an agent", sender=sender, subject=about, answer="recorded", receipt=done["receipt"]
+        )
+    ]
+
+
 # ---- what became of them -----------------------------------------------------------------------------
 
 
-def _look(config: Config, each: Became) -> bool:
+def look(config: Config, each: Became) -> bool:
     """Read what is recorded of it; True when nothing more is to come."""
     with reader.reading(config.store) as conn:
         view = _view(conn, each)
@@ -208,13 +261,21 @@ def _look(config: Config, each: Became) -> bool:
     if row.automatic:
         each.acknowledgement = "none: automatic mail is never answered"
         return True
-    if not deliveries:  # it would be there: it is recorded in one transaction with the query
-        each.acknowledgement = "none: no instance here sends to this address"
-        return True
+    if not deliveries:
+        each.acknowledgement = _why_not(view)
+        return bool(each.acknowledgement)
     caught = _kept(config, {work.id for work in deliveries})
     state = deliveries[-1].state
     each.acknowledgement = "caught: read it in the console" if caught else state
     return state in SETTLED
+
+
+def _why_not(view: QueryView) -> str:
+    """Why nobody is told; "" as long as it may still come (somebody is on the telephone)."""
+    if view.hold:
+        return f"none: held as {view.hold.kind}"
+    said = [event.body.get("why", "") for event in view.events if event.kind == "query.not_acknowledged"]
+    return f"none: {said[0]}" if said else ""
 
 
 def _kept(config: Config, ids: set[int]) -> bool:
@@ -224,6 +285,12 @@ def _kept(config: Config, ids: set[int]) -> bool:
 
 
 def _view(conn: Connection, each: Became) -> QueryView | None:
+    if each.reference:
+        return views.show_query(conn, views.find_query(conn, each.reference) or 0)
+    if each.receipt:
+        found = evidence.receipt(conn, each.receipt)
+        root = views.find_query(conn, found[1]) if found and found[1] else None
+        return None if root is None else views.show_query(conn, root)
     user = directory.find_user(conn, "email", each.sender)
     journey = views.show_user(conn, user, limit=1) if user is not None else None
     if journey is None or not journey.queries:

@@ -23,7 +23,7 @@ def test_serve_says_what_listens_where_and_how_to_log_in(served: Desk):
 
 def test_the_sample_is_triaged_and_acknowledged_over_every_protocol(served: Desk):
     became = {(each["over"], each["subject"]): each for each in served.sample}
-    assert {over for over, _ in became} == {"SMTP", "HTTP form", "signed webhook"}
+    assert {over for over, _ in became} == {"SMTP", "HTTP form", "signed webhook", "WebSocket", "an agent"}
     assert all(each["reference"].startswith("TL-") for each in served.sample)
     mail = became["SMTP", "VPN down"]
     assert "P2 incident" in mail["triage"]

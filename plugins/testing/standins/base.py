@@ -142,6 +142,10 @@ class StandIn:
                     answers.append(response.status)
         return answers
 
+    async def bring(self, text: str) -> str:
+        """One message, whole, the way people bring it; what the hub answered, in words."""
+        return ", ".join(map(str, await self.push(self.says(text)))) or "waits to be fetched"
+
     # ---- the server ----------------------------------------------------------------------------------------
 
     @property

@@ -129,6 +129,13 @@ class TwilioVoice(Account, StandIn):
         await phone.begin()
         return phone
 
+    async def bring(self, text: str) -> str:
+        """A voice message with its transcript."""
+        phone = await self.call()
+        await phone.leave(text)
+        await phone.hang_up()
+        return " / ".join(phone.heard)
+
     def _common(self, call: str, who: str) -> dict[str, str]:
         return {
             "CallSid": call, "AccountSid": ACCOUNT, "From": PEOPLE.get(who, who), "To": OURS, "CallStatus": "ringing",

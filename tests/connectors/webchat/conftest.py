@@ -5,7 +5,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bench.chat_window import SITE, Window
+from plugins.testing.window import SITE, Window
 from tests.hub.desk import Desk, installed
 from tests.servers import room
 

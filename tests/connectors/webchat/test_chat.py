@@ -7,8 +7,8 @@ import aiohttp
 import pytest
 from joserfc import jwk, jwt
 
-from bench.chat_window import SITE
 from hub.web.plugged import ROOM
+from plugins.testing.window import SITE
 from tests.connectors.webchat.conftest import JWT_KEY, until
 
 TEXTS = "SELECT text FROM messages WHERE direction = 'in' ORDER BY id"

@@ -4,7 +4,7 @@ import asyncio
 import random
 from contextlib import suppress
 
-from bench.chat_window import Window
+from plugins.testing.window import Window
 from tests.connectors.webchat.conftest import until
 
 CUTS = 10

@@ -1,4 +1,4 @@
-"""A visitor's window without its looks: the widget's side of the protocol, for benches and tests."""
+"""A visitor's window without its looks: the widget's side of the protocol, for tests, benches and the sample."""
 
 import asyncio
 import json
@@ -45,6 +45,7 @@ class Window:
             await self._task
 
     async def say(self, text: str, **more: Any) -> str:
+        """A line, kept until it is acknowledged; returns its `cid`."""
         self._n += 1
         cid = f"{id(self):x}-{self._n:06}"
         self.pending[cid] = {"t": "msg", "cid": cid, "text": text, **more}
@@ -52,6 +53,7 @@ class Window:
         return cid
 
     async def send(self, frame: dict[str, Any]) -> None:
+        """If there is a connection now."""
         if self.socket is not None and self.ready.is_set():
             with suppress(ConnectionError, RuntimeError):
                 await self.socket.send_str(json.dumps(frame))
@@ -77,7 +79,7 @@ class Window:
             with suppress(aiohttp.ClientError, ConnectionError, asyncio.TimeoutError):
                 await self._connect()
             self.ready.clear()
-            await asyncio.sleep(min(30, self.pause * 2**self.failures) * random.uniform(0.5, 1))
+            await asyncio.sleep(min(30, self.pause * 2**self.failures) * random.uniform(0.5, 1))  # noqa: S311  # spreads load
             self.failures += 1
 
     async def _connect(self) -> None:
@@ -90,6 +92,7 @@ class Window:
             self.codes.append(socket.close_code)
 
     async def took(self, frame: dict[str, Any]) -> None:
+        """A frame of the hub."""
         if frame["t"] == "ready":
             self.who["session"] = frame["session"] or self.who["session"]
             self.ready.set()
