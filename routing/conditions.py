@@ -178,23 +178,19 @@ INBOUND = Names("direction", "is", frozenset({"in"}))
 
 Leaf = Words | Matches | Names | Flag | Range | Counts | Hours | Missing
 Node = Leaf | Not | All | Any
+_TREES = (Not, All, Any)
 
 
 def leaves(node: Node) -> list[Leaf]:
     """All questions in a tree, in the order of the file."""
+    if isinstance(node, Not):
+        node = node.part
+    if not isinstance(node, All | Any):
+        return [node]
     found: list[Leaf] = []
-    _collect(node, found)
+    for part in node.parts:
+        if isinstance(part, _TREES):
+            found += leaves(part)
+        else:
+            found.append(part)
     return found
-
-
-def _collect(node: Node, found: list[Leaf]) -> None:
-    if isinstance(node, All):
-        for part in node.parts:
-            _collect(part, found)
-    elif isinstance(node, Not):
-        _collect(node.part, found)
-    elif isinstance(node, Any):
-        for branch in node.parts:
-            _collect(branch, found)
-    else:
-        found.append(node)

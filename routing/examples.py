@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from plugins import canonical_email
 from plugins.settings import choices, in_words
 from routing.decide import decide
 from routing.explain import check_in_words, explain
@@ -129,6 +130,10 @@ def _example(table: Mapping[str, Any]) -> Example:
     message = msgspec.convert(table["message"], ExampleMessage)
     said = {field: getattr(message, field) for field in message.__struct_fields__ if field not in {"text", "sender"}}
     sender = Sender(address=message.sender) if isinstance(message.sender, str) else message.sender
+    if sender and sender.address:
+        sender = msgspec.structs.replace(sender, address=canonical_email(sender.address))
+    if message.recipients:
+        said["recipients"] = tuple(map(canonical_email, message.recipients))
     user = msgspec.convert(table["user"], Person) if "user" in table else None
     facts = Facts(**said, body=message.text, sender=sender, user=user)
     return Example(facts=facts, expect=msgspec.convert(table["expect"], Expected))

@@ -10,7 +10,9 @@ from typing import Literal
 
 from msgspec import Struct
 
+from plugins import canonical_domain, canonical_email
 from routing.facts import Attachment, Facts, History, Person, Sender
+from routing.text import fold
 
 Type = Literal["text", "name", "names", "free", "flag", "number", "counts", "hours"]
 Value = str | tuple[str, ...] | bool | float | tuple[int, ...] | datetime
@@ -41,6 +43,8 @@ class Field(Struct, frozen=True):
     highest: int | None = None
     since: int = 1
     """`Facts.version` that it came with: of older facts it is not known whether they had it."""
+    form: Callable[[str], str] = fold
+    """How its values are compared."""
     counted: bool = False
     """Counted only where a rule in force asks for it: none is then unknown, never zero and never missing."""
 
@@ -106,6 +110,15 @@ def _bytes(facts: Facts) -> float | None:
     return None if facts.attachments is None or len(known) < len(sizes) else sum(known)
 
 
+def _address_form(text: str) -> str:
+    """As the hub knows identities: `Bücher.example` in the file is `xn--bcher-kva.example` in the mail."""
+    return fold(canonical_email(text))
+
+
+def _domain_form(text: str) -> str:
+    return fold(canonical_domain(text))
+
+
 CHANNELS = ("email", "chat", "phone", "social", "portal", "walk-in")
 MESSAGE_KINDS = ("mail", "chat", "call", "form", "post", "sms", "note")
 AUTOMATIC = ("reply", "bounce", "receipt", "report", "list", "bulk")
@@ -119,8 +132,9 @@ FIELDS: Mapping[str, Field] = {
     "text": Field("text", "subject and the new part of the body", _text),
     "subject": Field("text", "subject alone", lambda f: f.subject),
     "quoted": Field("text", "the quoted part of the body", lambda f: f.quoted),
-    "sender.address": Field("name", "address the message came from", lambda f: (f.sender or _NOBODY).address),
-    "sender.domain": Field("name", "what follows `@` in it", _domain),
+    "sender.address": Field("name", "address the message came from", lambda f: (f.sender or _NOBODY).address,
+                            form=_address_form),
+    "sender.domain": Field("name", "what follows `@` in it", _domain, form=_domain_form),
     "sender.scheme": Field("name", "kind of address: `email`, `tel`, `slack`, …",
                            lambda f: (f.sender or _NOBODY).scheme),
     "sender.name": Field("text", "name the sender gives; anybody can write any", lambda f: (f.sender or _NOBODY).name),
@@ -143,7 +157,8 @@ FIELDS: Mapping[str, Field] = {
     "automatic_kind": Field("name", "which machine wrote it", lambda f: f.automatic, AUTOMATIC),
     "language": Field("name", "language of the message", lambda f: f.language),
     "tags": Field("names", "tags of the query before this message", lambda f: f.tags),
-    "recipients": Field("names", "addresses that it was sent to", lambda f: f.recipients, since=2),
+    "recipients": Field("names", "addresses that it was sent to", lambda f: f.recipients, since=2,
+                        form=_address_form),
     "service": Field("name", "service that the user chose, or that the query has", lambda f: f.service, since=2),
     "history.open_queries": Field("number", "open queries of the user",
                                   lambda f: (f.history or _NO_HISTORY).open_queries, since=2, counted=True),

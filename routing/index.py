@@ -7,7 +7,7 @@ however many rules share it. A rule without an anchor (only `not`, numbers, flag
 """
 
 from array import array
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Literal
@@ -36,14 +36,15 @@ class Index:
         """
         self._literals: dict[str, frozenset[str] | None] = {}
         words, loose = set[str](), defaultdict[str, set[str]](set)
-        self._shared = Counter[Key]()
+        self._shared = defaultdict[Key, int](int)
         for rule in rules:
             for leaf in leaves(rule.when):
                 if isinstance(leaf, Words):
                     words |= leaf.words
                 elif isinstance(leaf, Matches) and self._needs(leaf.pattern) is None:
                     loose[leaf.field].add(leaf.pattern)
-                self._shared.update(self._leaf_keys(leaf) or ())
+                for key in self._leaf_keys(leaf) or ():
+                    self._shared[key] += 1
         literals = set(chain.from_iterable(found for found in self._literals.values() if found))
         terms = Terms(words | literals)
         self._terms: dict[str, dict[str, _Filed]] = {"word": {}, "literal": {}}
@@ -83,19 +84,22 @@ class Index:
     def _anchor(self, node: Node) -> list[Key] | None:
         """Keys of which a message has at least one if `node` holds for it; the rarest ones. None: there are none."""
         if isinstance(node, All):
-            found = [keys for part in node.parts if (keys := self._anchor(part)) is not None]
-            return min(found, key=self._commonness, default=None)
+            return self._rarest([self._anchor(part) for part in node.parts])
         if isinstance(node, Any):
             branches = [self._anchor(part) for part in node.parts]
             return None if None in branches else [key for branch in branches for key in branch or ()]
         return self._leaf_keys(node)
+
+    def _rarest(self, anchors: Sequence[list[Key] | None]) -> list[Key] | None:
+        return min((keys for keys in anchors if keys is not None), key=self._commonness, default=None)
 
     def _commonness(self, keys: Sequence[Key]) -> tuple[int, int]:
         return max(self._shared[key] for key in keys), max(_DEARER[key[0]] for key in keys)
 
     def _file(self, number: int, when: All, terms: Mapping[str, int]) -> tuple[int, ...]:
         """Files a rule; the numbers of the conditions that being filed there leaves open, cheapest first."""
-        keys = self._anchor(when)
+        anchors = [self._anchor(part) for part in when.parts]
+        keys = self._rarest(anchors)
         packed = number << _BITS | _guards(when)
         if keys is None:
             self._always.append(packed)
@@ -106,7 +110,11 @@ class Index:
                 self._terms[kind][field].add(terms[what], packed)
             else:
                 self._values[kind].setdefault(field, {}).setdefault(what, []).append(packed)
-        open_ = [part for part in when.parts if not _guards_by(part) and not (keys and self._answered(part, keys))]
+        open_ = [
+            part
+            for part, own in zip(when.parts, anchors, strict=True)
+            if not _guards_by(part) and not (keys and own == keys and _is_found(part, keys))
+        ]
         open_.sort(key=lambda part: not isinstance(part, Names))
         return tuple(self._number(part) for part in open_)
 
@@ -119,13 +127,6 @@ class Index:
                 self._singles += 1
             return names.setdefault(name, -self._singles)
         return self._numbers.setdefault(part, len(self._numbers))
-
-    def _answered(self, part: Node, keys: list[Key]) -> bool:
-        """Whether having one of `keys` is the same as `part` being true."""
-        exact = (isinstance(part, Words | Names) and part.mode in {"is", "any"}) or (
-            isinstance(part, Matches) and keys[0][0] == "loose"
-        )
-        return exact and self._anchor(part) == keys
 
     def candidates(self, view: MessageView) -> list[int]:
         """Numbers of the rules that may match, in order; each rule that does match is among them."""
@@ -200,6 +201,13 @@ _ANY_CHANNEL = 1 << len(CHANNELS)
 _OURS = _ANY_CHANNEL << 1
 """The rule may see what our own side wrote."""
 _BITS = len(CHANNELS) + 2
+
+
+def _is_found(part: Node, keys: list[Key]) -> bool:
+    """Whether having one of `keys`, its own, is the same as `part` being true."""
+    if isinstance(part, Words | Names):
+        return part.mode in {"is", "any"}
+    return isinstance(part, Matches) and keys[0][0] == "loose"
 
 
 def _guards_by(part: Node) -> bool:

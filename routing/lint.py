@@ -5,7 +5,6 @@ Simple cases, without false alarms: what is reported is certain, what is not rep
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 
 from routing.conditions import All, Any, Counts, Flag, Hours, Leaf, Missing, Names, Node, Not, Range, Words
 from routing.fields import FIELDS
@@ -14,9 +13,15 @@ from routing.rule import Rule
 
 def conjuncts(node: Node) -> list[Node]:
     """What must hold all at once: nested `all` tables laid flat."""
-    if isinstance(node, All):
-        return [inner for part in node.parts for inner in conjuncts(part)]
-    return [node]
+    if not isinstance(node, All):
+        return [node]
+    found: list[Node] = []
+    for part in node.parts:
+        if isinstance(part, All):
+            found += conjuncts(part)
+        else:
+            found.append(part)
+    return found
 
 
 def why_never(node: All) -> str | None:
@@ -96,10 +101,10 @@ def shadows(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule]]:
     """
     filed: dict[object, list[tuple[Rule, frozenset[Node]]]] = defaultdict(list)
     for rule in rules:
-        parts = frozenset(conjuncts(rule.when))
+        parts, marks = frozenset(conjuncts(rule.when)), frozenset(rule.marks)
         keys = [_keys(part) for part in parts]
         near = (each for those in keys for each in filed.get(those[0], ()))
-        above = next((one for one, asked in near if _takes_all(one, rule) and _follows(asked, parts)), None)
+        above = next((one for one, asked in near if _takes_all(one, rule, marks) and _follows(asked, parts)), None)
         if above:
             yield rule, above
         elif parts:
@@ -112,13 +117,8 @@ def shadows(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule]]:
 _COMMON = tuple(path for path, field in FIELDS.items() if field.allowed)
 
 
-def _takes_all(earlier: Rule, later: Rule) -> bool:
-    return earlier.stop or (not later.stop and _as_set(later.marks) <= _as_set(earlier.marks))
-
-
-@lru_cache(maxsize=4096)
-def _as_set(marks: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(marks)
+def _takes_all(earlier: Rule, later: Rule, marks: frozenset[str]) -> bool:
+    return earlier.stop or (not later.stop and marks.issubset(earlier.marks))
 
 
 def _follows(asked: frozenset[Node], parts: frozenset[Node]) -> bool:

@@ -35,12 +35,13 @@ NEEDED = ("type", "impact", "urgency", "target")
 
 _TABLES = ("rule", "example", "default", "matrix", "group", "list", "calendar", "service", "targets")
 _RULE_KEYS = ("name", "note", "group", "when", "set", "stop")
+_OF_RULES = frozenset(_RULE_KEYS)
 PARTS = 100
 """Of a dotted key: tomli needs time that grows with their square."""
 
 T = TypeVar("T")
 
-_DOTTED = re.compile(r"(?:\.\s*+[\w\"'-]++\s*+)++")
+_DOTTED = re.compile(rf"(?:\.\s*+[\w\"'-]++\s*+){{{PARTS},}}+")
 
 
 def load_rules(text: bytes | str, file: str = "rules.toml") -> RuleSet:
@@ -64,8 +65,7 @@ def _decode(data: bytes, file: str) -> str:
 
 
 def _parse(source: str, file: str) -> dict[str, Any]:
-    long = next((run for run in _DOTTED.finditer(source) if run[0].count(".") >= PARTS), None)
-    if long:
+    if long := _DOTTED.search(source):
         line = source.count("\n", 0, long.start()) + 1
         raise _refused(f"{file}:{line}", f"a key has more than {PARTS} parts", "write it flatter")
     try:
@@ -109,6 +109,7 @@ class _Loader:
         self._unused(catalogue)
         self._strangers(rules, default, catalogue)
         self._fail()
+        document.clear()  # it and the index together would be the most memory that a load needs
         rule_set = self._rule_set(rules, default, matrix, catalogue)
         for example, report in examples:
             if example:
@@ -189,7 +190,7 @@ class _Loader:
             report("name", "every rule needs a name of 1 to 100 printable characters", 'e.g. name = "vpn-outage"')
         elif name in {DEFAULT, MATRIX}:
             report("name", f"{name!r} is taken: decisions name it where no rule set a field", "")
-        for key in table.keys() - set(_RULE_KEYS):
+        for key in table.keys() - _OF_RULES:
             report(key, "unknown key", f"allowed: {', '.join(_RULE_KEYS)}")
         sets, tags = read_sets(table.get("set", {}), report)
         stop, note = table.get("stop", False), table.get("note", "")
@@ -289,7 +290,7 @@ class _Loader:
                 if field in rule.sets:
                     yield Mention(kind=kind, name=str(rule.sets[field]), file=place, key=f"{prefix}: set.{field}")
             for leaf in leaves(rule.when):
-                if isinstance(leaf, Names) and leaf.field == "instance":
+                if leaf.field == "instance" and isinstance(leaf, Names):
                     for name in sorted(leaf.names):
                         yield Mention(kind="instance", name=name, file=place, key=f"{prefix}: when.instance")
 

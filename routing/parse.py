@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from itertools import accumulate
 from typing import Any, cast
 
 import msgspec
@@ -11,7 +12,7 @@ from msgspec import Struct
 from routing.calendars import Calendar
 from routing.conditions import All, Counts, Flag, Hours, Matches, Missing, Mode, Names, Node, Not, Range, Words
 from routing.conditions import Any as AnyOf
-from routing.fields import FIELDS, HOURS, NAMESPACES, OPERATORS, SHORT, Field, field_of, paths
+from routing.fields import HOURS, OPERATORS, SHORT, Field, field_of, paths
 from routing.finders import PATTERN_MEM, re2_options
 from routing.places import Report
 from routing.text import fold, plain
@@ -29,6 +30,9 @@ MOST_DAYS = 90
 """What the hub counts back."""
 
 GROUPS = ("all", "any", "not", "missing")
+
+_BEGINNINGS = frozenset(beginning for path in paths() for beginning in accumulate(path.split(".")[:-1], "{}.{}".format))
+"""`user` of `user.organisation`, `user.fields` of `user.fields.<name>`."""
 
 
 class Scope(Struct, frozen=True):
@@ -97,7 +101,7 @@ def _field(name: str, value: Any, path: str, report: Report, scope: Scope) -> li
     known = field_of(name)
     if known is not None:
         return _operators(known, name, value, f"{path}.{name}", report, scope)
-    if not any(field.startswith(name + ".") for field in (*FIELDS, *(f"{space}." for space in (*NAMESPACES, HOURS)))):
+    if name not in _BEGINNINGS:
         report(f"{path}.{name}", "unknown field", _known(name))
         return []
     if not isinstance(value, dict) or not value:
@@ -177,10 +181,10 @@ def _folded(field: Field, wanted: Any, path: str, report: Report) -> list[str]:
             report(path, f"unknown value {word!r}", f"allowed: {', '.join(field.allowed)}")
         elif len(word) > LONGEST:
             report(path, f"longer than {LONGEST} characters: {word[:40]!r}…", "")
-        elif not fold(word):
-            report(path, f"{word!r} is empty and would match everything", "to ask for an empty field use missing")
+        elif form := field.form(word):
+            folded.append(form)
         else:
-            folded.append(fold(word))
+            report(path, f"{word!r} is empty and would match everything", "to ask for an empty field use missing")
     return folded
 
 

@@ -12,6 +12,8 @@ Report = Callable[[str, str, str], None]
 
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([A-Za-z_]+)\s*[\].]")
 
+_QUOTES = ('"""', "'''")
+
 
 class Places:
     """Lines of a file's tables and keys. A guess by headers and keys: it may be off inside multi-line strings."""
@@ -24,11 +26,11 @@ class Places:
         self._ends: list[int] = []
         inside = ""
         for number, line in enumerate(self._lines, 1):
-            header = None if inside else _HEADER.match(line)
+            header = None if inside or "[" not in line else _HEADER.match(line)
             if header:
                 self._header(number, line, header)
-            for quotes in ('"""', "'''"):
-                if line.count(quotes) % 2 and inside in {"", quotes}:
+            for quotes in _QUOTES:
+                if quotes in line and line.count(quotes) % 2 and inside in {"", quotes}:
                     inside = "" if inside else quotes
         self._ends.append(len(self._lines) + 1)
 

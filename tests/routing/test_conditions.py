@@ -1,7 +1,7 @@
 import pytest
 
-from routing import Attachment, Facts, Person, Sender, decide
-from tests.routing.make import rule, rules
+from routing import Attachment, Facts, Person, Sender, decide, load_rules
+from tests.routing.make import DEFAULT, rule, rules
 
 FULL = Facts(
     channel="email",
@@ -184,3 +184,30 @@ def test_phrase_does_not_reach_from_subject_into_body():
 
 def test_lone_surrogate_and_nul_in_a_message_are_judged():
     assert matched('text.any = ["vpn"]\ntext.matches = "vpn"', Facts(subject="\ud800 vpn \0", body="\0"))
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        'sender.domain = "Bücher.Example"',
+        'sender.domain = "xn--bcher-kva.example."',
+        'sender.address = "Ann@bücher.example"',
+        'sender.domain.in = "shops"',
+        'recipients = "Desk@Bücher.example"',
+    ],
+)
+def test_addresses_and_domains_of_a_rule_are_compared_as_the_hub_knows_them(when: str):
+    sender = Sender(address="ann@xn--bcher-kva.example", scheme="email")
+    facts = Facts(sender=sender, recipients=("desk@xn--bcher-kva.example",))
+    lists = '[list]\nshops = ["BÜCHER.example"]\n' if "shops" in when else ""
+    assert decide(load_rules(rule(when) + lists + DEFAULT), facts).rules == ("r",)
+
+
+def test_example_with_an_address_as_people_write_it_sees_what_the_hub_would():
+    example = """
+[[example]]
+message = { channel = "email", sender = "Ann@BÜCHER.example", recipients = ["Desk@Bücher.Example"] }
+expect = { rule = "r" }
+"""
+    when = 'sender.domain = "bücher.example"\nrecipients = "desk@bücher.example"'
+    assert load_rules(rule(when) + DEFAULT + example)
