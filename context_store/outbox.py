@@ -196,8 +196,10 @@ def settle(conn: Connection, settled: Sequence[Settled], now: int) -> set[int]:
 
 
 def delivered(conn: Connection, rows: Sequence[tuple[int, str, str, bytes]]) -> None:
-    """(message, delivery, provider's key, hash of it): what the channel took over. A receipt may have been faster, and
-    what came back of one part of a text holds though its other parts were taken."""
+    """(message, delivery, provider's key, hash of it): what the channel took over.
+
+    A receipt may have been faster, and what came back of one part of a text holds though its other parts were taken.
+    """
     bulk.update(conn, t.messages, ("id", "key", "key_hash"), [(number, key, digest) for number, _, key, digest in rows])
     m = t.messages.c
     for state in sorted({row[1] for row in rows}):
