@@ -25,7 +25,7 @@ class TestQueryLog(TargetConformance):
 def held() -> set[str]:
     """Names of the classes that some subclass of a suite below this folder names as its `cls`."""
     found = set()
-    for file in Path(__file__).parent.rglob("test_*.py"):
+    for file in Path(__file__).parent.rglob("*.py"):
         for node in ast.parse(file.read_text()).body:
             if isinstance(node, ast.ClassDef) and SUITES & {ast.unparse(base) for base in node.bases}:
                 found |= {ast.unparse(line.value) for line in node.body if isinstance(line, ast.Assign)
