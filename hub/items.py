@@ -4,15 +4,14 @@ Pure over a `Draft`: nothing here waits or writes. Every item ends with an outco
 reason: nothing is skipped silently (R5).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from hashlib import sha256
 from typing import Any
 
-from context_store.crashpoints import protected
 from context_store.ids import EPOCH_MS
-from context_store.lookups import REPORTS, KnownIdentity, KnownMessage, Wanted
-from context_store.text import canonical, hash_key, lane_of
+from context_store.lookups import REPORTS, KnownIdentity, KnownMessage
+from context_store.text import canonical, lane_of
 from context_store.times import from_millis
 from hub import apply
 from hub.acts import act, carried, proved
@@ -20,16 +19,17 @@ from hub.bounds import MOST_KEY
 from hub.communicate.acknowledge import may_acknowledge
 from hub.communicate.compose import Answer, Answered, compose
 from hub.communicate.route import route
-from hub.config import Config, Threading
-from hub.draft import Draft, as_json, identity_hash, kept_fields, message_hash, names, thread_hash
+from hub.config import Config
+from hub.draft import Draft, as_json, identity_hash, kept_fields, message_hash, names
 from hub.instances import Instance
-from hub.keys import Keys, query_named_by
-from hub.matter import MOST_NAMED, Place, find_matter, joins_open
+from hub.keys import Keys
+from hub.matter import MOST_NAMED, Place, find_matter
 from hub.pins import drawn
-from hub.recognise import MOST_CLAIMS, Directory, recognise
+from hub.recognise import Directory, recognise
 from hub.texts import Texts, acknowledgement
 from hub.triage import Judging, Triaged, answered, facts_of, remember, triage
 from hub.underway import gathered
+from hub.wanted import item_hash
 from hub.workers import Parsed
 from plugins import (
     Act,
@@ -49,90 +49,13 @@ from plugins import (
 
 INLINE = 256 << 10
 """Attachments up to here stand in the database, larger ones in the folder."""
-LATELY_MS = 3_600_000
 AUTOMATIC_MOST = 20
 """Automatic messages of one identity within an hour; more are a loop (R16)."""
 REPORTS_MOST = 200
 """Reports (bounces, receipts) of one address within a day that are messages. Never a loop: one daemon speaks for all of
 a provider (`mailer-daemon@googlemail.com`), each time of another mail; beyond, what it says of ours still counts."""
-DAY_MS = 86_400_000
 
 Outcome = tuple[str, str, int | None]
-
-
-def item_hash(instance: str, item: Item, parsed: Parsed) -> bytes | None:
-    """What makes an item the same again. Where a delivery key came with another body, the body counts too."""
-    if isinstance(item, Skipped) or not protected("items"):
-        return None
-    revision = str(item.revision) if isinstance(item, Ticket) else ""
-    body = parsed.envelope.body_hash if parsed.envelope.collision else b""
-    return hash_key("item", instance, type(item).__name__, item.key, revision, body)
-
-
-def wanted(parsed: Sequence[Parsed], keys: Keys, threading: Threading, now: int, judging: Judging) -> Wanted:
-    """Everything that the judgement of these items may ask for."""
-    want = Wanted(automatic_since=max(0, now - LATELY_MS - EPOCH_MS) << 22, asked=judging.asked)
-    want.reports_since = max(0, now - DAY_MS - EPOCH_MS) << 22
-    window = now - threading.window_days * 86_400_000
-    for one in parsed:
-        instance = one.envelope.instance
-        want.envelopes.add(one.envelope.id)
-        for item in one.items:
-            want.items.update(filter(None, (item_hash(instance, item, one),)))
-            if isinstance(item, Message):
-                _want_message(want, item, instance, keys)
-                if threading.window_days and joins_open(item):
-                    want.since[instance] = window
-            elif isinstance(item, Act):
-                _want_act(want, item)
-            elif isinstance(item, Edited) or (isinstance(item, Receipt) and item.of):
-                _want_key(want, item.of, instance, keys)
-            elif isinstance(item, Receipt):
-                want.marks.add(thread_hash(instance, item.thread))
-            elif isinstance(item, Fact):
-                _want_fact(want, item)
-            elif isinstance(item, Ticket | Touched):
-                want.tickets.update(((instance, item.ticket), (instance, item.ext_id)))
-    return want
-
-
-def _want_fact(want: Wanted, item: Fact) -> None:
-    want.identities.add(identity_hash(item.who))
-    want.identities.update(identity_hash(claim.identity) for claim in item.claims[:MOST_CLAIMS])
-
-
-def _want_act(want: Wanted, item: Act) -> None:
-    key = identity_hash(item.who.identity)
-    want.identities.add(key)
-    if item.what == "sign_in":
-        want.visitors.add(key)
-    if number := query_named_by(item.token):
-        want.queries.add(number)
-
-
-def _want_message(want: Wanted, item: Message, instance: str, keys: Keys) -> None:
-    want.identities.add(identity_hash(item.sender.identity))
-    want.identities.update(identity_hash(claim.identity) for claim in item.claims[:MOST_CLAIMS])
-    if item.automatic in REPORTS:
-        want.reporters.add(identity_hash(item.sender.identity))
-    want.keys.add(message_hash(instance, item.key))
-    want.underway |= item.more or item.kind == "call"
-    if item.thread:
-        want.threads.add(thread_hash(instance, item.thread))
-    for key in item.replies_to[:MOST_NAMED]:
-        _want_key(want, key, instance, keys)
-    for token in item.tokens[:MOST_NAMED]:
-        want.tokens.add(hash_key("continue", token))
-        if number := query_named_by(token):
-            want.queries.add(number)
-
-
-def _want_key(want: Wanted, key: str, instance: str, keys: Keys) -> None:
-    own = keys.message_of(key)
-    if own is None:
-        want.keys.add(message_hash(instance, key))
-    else:
-        want.own_messages.add(own)
 
 
 def _too_many(item: Message, sender: KnownIdentity) -> str:

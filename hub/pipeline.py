@@ -31,12 +31,13 @@ from hub.draft import Draft
 from hub.fabric import Fabric
 from hub.instances import Instance
 from hub.intake import Intake, intake_topic
-from hub.items import Judge, wanted
+from hub.items import Judge
 from hub.keys import Keys
 from hub.lines import topics_of
 from hub.recognise import Directory
 from hub.telemetry import Telemetry
 from hub.triage import Judging
+from hub.wanted import wanted
 from hub.workers import Parsed, Parsers, large
 from plugins import Clock
 

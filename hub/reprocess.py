@@ -17,7 +17,7 @@ from context_store.audit import NewEvent, add_events
 from context_store.text import canonical
 from context_store.times import to_millis
 from hub.draft import as_json, kept_fields
-from hub.items import item_hash
+from hub.wanted import item_hash
 from hub.workers import Parsed
 from plugins import Media, Message
 
