@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, func, select, update
 
 from context_store import tables as t
 
 SETTABLE = ("state", "type", "service", "impact", "urgency", "priority", "value_stream", "team", "language", "subject")
+"""Beside the assignee and the tags."""
 STATES = ("new", "open", "pending", "on_hold", "resolved", "closed")
 
 
@@ -21,6 +23,7 @@ class Matter(Struct, frozen=True):
     version: int
     subject: str
     values: Mapping[str, str]
+    tags: tuple[str, ...] = ()
 
 
 class Answerable(Struct, frozen=True):
@@ -51,7 +54,8 @@ def matter(conn: Connection, reference: str) -> Matter | None:
     if row is None:
         return None
     values = {name: str(row._mapping[name]) for name in SETTABLE}  # SQLAlchemy's public name for it
-    return Matter(row.id, row.reference, row.state, row.version, row.subject, values)
+    tags = msgspec.json.decode(row.tags, type=tuple[str, ...])
+    return Matter(row.id, row.reference, row.state, row.version, row.subject, values, tags)
 
 
 def answerable(conn: Connection, root: int, message: int | None = None) -> list[Answerable]:

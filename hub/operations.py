@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from hub.app import Hub
 
 TRIES = 20
+BESIDE = ("assignee", "tags")
+"""What can be set beside the plain fields."""
+MOST_TAGS, LONGEST_TAG = 50, 100
 FORM_LIFE = 86_400_000
 """Milliseconds; a session ends sooner."""
 
@@ -171,7 +174,7 @@ def _note(conn: Connection, hub: "Hub", matter: Matter, actor: str, text: str) -
 async def set_query(hub: "Hub", actor: str, reference: str, changes: Mapping[str, Any]) -> dict[str, str]:
     """Set fields of a query: an agent's word wins over the rules from then on."""
     if not changes:
-        raise ValueError(f"nothing to change; there are: {', '.join((*SETTABLE, 'assignee'))}")
+        raise ValueError(f"nothing to change; there are: {', '.join((*SETTABLE, *BESIDE))}")
     for _ in range(TRIES):
         matter = await _matter(hub, reference)
         values = await _checked(hub, changes)
@@ -194,13 +197,26 @@ async def _checked(hub: "Hub", changes: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in changes.items():
         if name == "assignee":
             values["assignee_id"] = await _agent(hub, str(value)) if value else None
+        elif name == "tags":
+            values["tags"] = as_json(_tags(value))
         elif name not in SETTABLE:
-            raise ValueError(f"a query has no {name} to set; there are: {', '.join((*SETTABLE, 'assignee'))}")
+            raise ValueError(f"a query has no {name} to set; there are: {', '.join((*SETTABLE, *BESIDE))}")
         elif name in allowed and value not in allowed[name]:
             raise ValueError(f"{name} can't be {value!r}; there are: {', '.join(filter(None, allowed[name]))}")
         else:
             values[name] = canonical(str(value), 500)
     return values
+
+
+def _tags(value: Any) -> list[str]:
+    """All that the query has from now on: names between commas, or a list of them."""
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(tag, str) for tag in given):
+        raise ValueError("tags are names between commas, or a list of names")
+    tags = [tag for tag in dict.fromkeys(canonical(tag).strip() for tag in given) if tag]
+    if len(tags) > MOST_TAGS or any(len(tag) > LONGEST_TAG for tag in tags):
+        raise ValueError(f"at most {MOST_TAGS} tags of at most {LONGEST_TAG} characters")
+    return tags
 
 
 async def _agent(hub: "Hub", login: str) -> int:
@@ -216,7 +232,9 @@ def _set(
     now = to_millis(hub.clock.now())
     if not answering.change(conn, matter, values, now):
         return False
-    was = {name: matter.values[name] for name in said if name in matter.values}
+    was: dict[str, Any] = {name: matter.values[name] for name in said if name in matter.values}
+    if "tags" in said:
+        was["tags"], said = matter.tags, said | {"tags": _tags(said["tags"])}
     _event(conn, hub, "query.set", matter.id, actor, {"was": was, "is": said})
     return True
 

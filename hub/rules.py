@@ -42,7 +42,7 @@ Stamp = tuple[int, int, int]
 
 def read_rules(path: Path, config: Config | None = None) -> RuleSet:
     """The file as a rule set that fits the configuration. Raises BadConfig with everything that is wrong."""
-    return _checked(_read(path), path.name, config)
+    return checked(_read(path), path.name, config)
 
 
 def _read(path: Path) -> bytes:
@@ -56,7 +56,8 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _checked(data: bytes, name: str, config: Config | None) -> RuleSet:
+def checked(data: bytes, name: str, config: Config | None) -> RuleSet:
+    """The same of what stands in a file of that name."""
     rules = load_rules(data, name)
     if config is not None and (problems := strangers(rules, config)):
         raise BadConfig(problems)
@@ -203,7 +204,7 @@ class Rules:
         """Put this text in force on all nodes. Raises BadConfig; the file is the caller's to write."""
         data = text.encode() if isinstance(text, str) else text
         async with self._turn:
-            rules = await asyncio.to_thread(_checked, data, self._config.rules.name, self._config)
+            rules = await asyncio.to_thread(checked, data, self._config.rules.name, self._config)
             await self._publish(rules, by)
         return rules
 
@@ -231,7 +232,7 @@ class Rules:
 
     async def _adopt(self, source: bytes, said: Activation) -> bool:
         try:
-            rules = await asyncio.to_thread(_checked, source, self._config.rules.name, self._config)
+            rules = await asyncio.to_thread(checked, source, self._config.rules.name, self._config)
         except BadConfig as error:  # its configuration is another than the publisher's
             await self._alarm(f"{ALARM}.{socket.gethostname()}", f"rules by {said.by} were not taken here: {error}")
             return False

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hub.acting import leave
-from hub.rules import read_rules
+from hub.rules import checked
 
 if TYPE_CHECKING:
     from hub.app import Hub
@@ -46,12 +46,12 @@ async def rules_edit(hub: "Hub", actor: str, edits: Sequence[Mapping[str, Any]],
 
 
 def _write(path: Path, text: str, config: Any) -> None:
-    """Beside the file first, and checked there: what is refused never stands under the name."""
+    """Checked first, and written beside the file: it is the old one or the new one, whole."""
+    checked(text.encode(), path.name, config)
     beside = path.with_name(f".{path.name}.new")
     try:
         beside.write_text(text, encoding="utf-8", newline="")
         os.chmod(beside, path.stat().st_mode & 0o777)
-        read_rules(beside, config)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

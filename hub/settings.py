@@ -17,6 +17,9 @@ FABRICS = ("redis://", "rediss://", "unix://")
 STORE_WORDS = '"sqlite:///path" or "postgresql+psycopg://user:password@host/name"'
 _MEBI = 1 << 20
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_Language = Annotated[
+    str, Fits('a language, such as "en" or "pt-BR"', lambda text: _LANGUAGE.fullmatch(text) is not None)
+]
 
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -98,7 +101,7 @@ class Triage(Struct, frozen=True, kw_only=True):
     """What stands beside the rules. Paths go from the folder of this file."""
 
     languages: Annotated[
-        tuple[str, ...],
+        tuple[_Language, ...],
         Meta(description="Languages that a message is told apart in, where its channel does not say: two or more."),
     ] = ()
     shadow: Annotated[
@@ -121,11 +124,7 @@ class HubSettings(Struct, frozen=True, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=100, description="The desk's name, in mails and pages.")] = (
         "Service desk"
     )
-    language: Annotated[
-        str,
-        Meta(description="Language of the desk (BCP 47)."),
-        Fits('a language, such as "en" or "pt-BR"', lambda text: _LANGUAGE.fullmatch(text) is not None),
-    ] = "en"
+    language: Annotated[_Language, Meta(description="Language of the desk (BCP 47).")] = "en"
     listen: Annotated[HostPort, Meta(description="Address of the web server, port 0 for a free one.")] = (
         "127.0.0.1:8080"
     )

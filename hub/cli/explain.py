@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from context_store import decided, views
 from context_store.references import canonical_reference
 from context_store.shapes import DecisionView
+from hub.cli import lists
 from hub.cli.access import place, reading
 from hub.cli.common import DEFAULT, WELL, Absent, CommandError, Common
 from hub.cli.output import as_json, nearest, say, visible, when
@@ -56,7 +57,7 @@ def _print(common: Common, explanation: Explanation, told: str) -> None:
     if common.json:
         as_json(explanation)
         return
-    say(visible(told), style="dim")
+    say(visible(told, lines=True), style="dim")
     say(visible(in_words(explanation), lines=True).rstrip("\n"))
 
 
@@ -67,13 +68,15 @@ def _decided(common: Common, reference: str, rules: Path | None) -> tuple[Facts,
         view = views.show_query(conn, root, limit=1) if root is not None else None
         if view is None:
             raise Absent(f"there is no query {visible(reference)}, and no such file")
-        found = views.get_decision(conn, _newest(view.decisions, reference))
+        newest = _newest(view.decisions, reference)
+        found = views.get_decision(conn, newest)
     if found is None or (found[1] is None and rules is None):
         raise Absent(f"the rules that decided {visible(reference)} are not kept any more: --rules names others")
     decision, source = found
     facts = msgspec.json.decode(decision.facts, type=Facts)
     chosen = _load(rules) if rules else load_rules(source or b"", f"rules {decision.rule_set[:12]}")
-    return facts, chosen, f"decided {when(decision.at)} by rules {decision.rule_set[:12]}"
+    beside = lists.offers(each for each in view.opinions if each.decision_id == newest)
+    return facts, chosen, "\n".join((f"decided {when(decision.at)} by rules {decision.rule_set[:12]}", *beside))
 
 
 def _message(common: Common, number: int, rules: Path | None) -> tuple[Facts, RuleSet, str]:

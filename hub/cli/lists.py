@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from context_store.opinions import Opinion
 from context_store.shapes import MessageView, OutboxView, QueryRow
 from hub.cli.output import minute, say, size, table, visible, when
 
@@ -79,3 +80,13 @@ def outbox(rows: Iterable[OutboxView]) -> None:
         wide="cause",
         less={"tries", "made"},
     )
+
+
+def offers(opinions: Iterable[Opinion]) -> list[str]:
+    """What the classifier suggested beside the newest decision that it has seen: it sets nothing."""
+    newest = next((opinion.offers for opinion in opinions if opinion.offers), {})
+    return [
+        f"earlier ones like it: {field} {offer.label}, {offer.confidence:.0%} sure"
+        + (f" ({', '.join(offer.because)})" if offer.because else "")
+        for field, offer in newest.items()
+    ]

@@ -61,6 +61,8 @@ def show(reference: str, *, common: Common = DEFAULT) -> int:
     if found.earlier:
         say("… earlier messages are left out here", style="dim")
     lists.messages(found.messages)
+    for offer in lists.offers(found.opinions):
+        say(visible(offer), style="dim")
     if found.outbox:
         lists.outbox(found.outbox)
     if found.tickets:
@@ -127,17 +129,21 @@ def set_(
     value_stream: str | None = None,
     team: Annotated[str | None, Parameter(help='A team\'s slug; "" for none.')] = None,
     assignee: Annotated[str | None, Parameter(help='An agent\'s login; "" for nobody.')] = None,
+    tags: Annotated[str | None, Parameter(help='All its tags from now on, between commas; "" for none.')] = None,
     note: Annotated[str, Parameter(help="Why: an internal note beside the change.")] = "",
     common: Common = DEFAULT,
 ) -> int:
-    """Change state, triage, team or assignee.
+    """Change state, triage, tags, team or assignee.
 
     trunkline query set TL-4F7K2Q --state resolved
     trunkline query set TL-4F7K2Q --type incident --impact team --note "three people by now"
+    trunkline query set TL-4F7K2Q --tags network,vpn
+
+    What stood there before is in the event `query.set`.
     """
     given = {
         "state": state, "type": type_, "service": service, "impact": impact, "urgency": urgency,
-        "priority": priority, "value_stream": value_stream, "team": team, "assignee": assignee,
+        "priority": priority, "value_stream": value_stream, "team": team, "assignee": assignee, "tags": tags,
     }  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not None}
     if not changes and not note:

@@ -101,6 +101,7 @@ def test_every_problem_is_named_with_file_key_and_what_is_allowed(tmp_path: Path
         ('public_url = "https://"', "public_url", "https://desk"),
         ('public_url = "https://x/?a=b"', "public_url", "https://desk"),
         ('language = "English"', "language", '"en"'),
+        ('triage.languages = ["en", "German please"]', "triage.languages[1]", '"pt-BR"'),
         ('store = "mysql://x"', "store", "sqlite:///path"),
         ('proxies = ["10.0.0.0/8", "10.0.0.1/8"]', "proxies[1]", "10.2.0.0/16"),
         ('egress.allow = ["10.0.0.0/8", "foo"]', "egress.allow[1]", "host:port"),

@@ -1,6 +1,7 @@
 """The house around the path: connectors that fail alone, rules that are refused, history that can be derived anew."""
 
 import asyncio
+import json
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -263,3 +264,21 @@ async def test_two_nodes_on_one_store_record_everything_once_and_in_order(hub_un
             "WHERE m.direction = 'in' AND m.envelope_id < n.envelope_id AND m.thread_seq > n.thread_seq"
         ) == []  # fmt: skip
         assert len(desk.far("tool").ledger) + len(other.far("tool").ledger) == 96
+
+
+async def test_tags_are_set_whole_and_the_event_has_what_was_there(desk: Desk):
+    await desk.say(message("m1"))
+    (reference,) = await desk.references()
+    await desk.operate("set_query", "eve", reference, {"tags": "vpn, network,vpn,"})
+    await desk.operate("set_query", "eve", reference, {"tags": ["board"]})
+    assert await desk.column("SELECT tags FROM queries") == ['["board"]']
+    bodies = [
+        json.loads(body) for body in await desk.column("SELECT body FROM events WHERE kind = 'query.set' ORDER BY id")
+    ]
+    assert bodies == [
+        {"was": {"tags": []}, "is": {"tags": ["vpn", "network"]}},
+        {"was": {"tags": ["vpn", "network"]}, "is": {"tags": ["board"]}},
+    ]
+    for bad in ("x" * 101, [1], ",".join(map(str, range(51)))):
+        with pytest.raises(ValueError, match="tags"):
+            await desk.operate("set_query", "eve", reference, {"tags": bad})
