@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import random
+import re
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -26,6 +27,8 @@ class Fault:
     """Requests pass, the replies are dropped and the connection closes: the effect without its answer."""
     replace: tuple[bytes, bytes] = (b"", b"")
     """Words of the server and what the client hears instead: capabilities that are stripped or missing."""
+    refuse: tuple[bytes, bytes] = (b"", b"")
+    """A pattern, and what the proxy itself answers to a tagged command (IMAP) that it matches; others pass."""
     latency: float = 0.0
     """Seconds by which every chunk is late."""
     chance: float = 1.0
@@ -43,6 +46,7 @@ class FaultProxy:
         self.connections = 0
         self.began = 0
         """On how many connections a fault has begun: a test of a fault asserts that it happened."""
+        self.refused = 0
         self._target = (host, port)
         self._tasks: set[asyncio.Task[None]] = set()
         self._links: set[_Link] = set()
@@ -137,6 +141,10 @@ class _Link:
             if self._on and self._fault.reset:
                 _reset(self._client[1], self._server[1])
                 return
+            if self._fault.refuse[0] and re.search(self._fault.refuse[0], chunk):
+                self._client[1].write(chunk.split()[0] + b" " + self._fault.refuse[1] + b"\r\n")
+                self._proxy.refused += 1
+                continue
             self._server[1].write(chunk)
             await self._server[1].drain()
 

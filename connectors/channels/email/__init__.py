@@ -48,6 +48,7 @@ class Email:
             addresses=(settings.address, *settings.aliases),
             domains=(settings.id_domain,),
             authserv_ids=settings.authserv_ids,
+            hops=settings.hops,
             fallback_charset=settings.fallback_charset,
         )
 
@@ -83,7 +84,9 @@ class Email:
         cut, place = envelope.facts.get("cut"), envelope.facts.get("place", "")
         if cut:
             size = envelope.facts.get("size", "?")
-            return [Skipped(reason=f"mail {cut}: {size} bytes, still on the server, came to {place}"[:1024], park=True)]
+            why = f": {refused}" if (refused := envelope.facts.get("refused")) else ""
+            reason = f"mail {cut}: {size} bytes, still on the server, came to {place}{why}"
+            return [Skipped(reason=reason[:1024], park=True)]
         return parse_mail(envelope, self._options)
 
     def plan(self, work: Outgoing) -> Sequence[Step]:

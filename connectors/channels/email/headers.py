@@ -32,6 +32,8 @@ class Headers(NamedTuple):
     """Where the body begins."""
     cut: bool
     """There were more fields or bytes than the limits allow: what is missing may be a second From."""
+    loose: frozenset[str] = frozenset()
+    """Fields with a blank before a colon (RFC 5322 §4.5): who deletes or checks a field may not see such a one."""
 
     def all(self, name: str) -> list[bytes]:
         """Every value of a field."""
@@ -49,20 +51,24 @@ class Headers(NamedTuple):
 def read_headers(data: bytes, start: int, end: int, limits: Limits) -> Headers:
     """Read the header block of a part: up to a blank line, or the first line that is no field (RFC 5322 §2.2)."""
     found: list[tuple[str, bytes]] = []
+    loose: set[str] = set()
     stop = min(end, start + limits.header_bytes)
     place = _mbox(data, start, end)
     while len(found) < limits.headers:
         field = _FIELD.match(data, place, stop)
         if field is None:
             break
-        found.append((field[1].decode("ascii").lower(), _FOLD.sub(b" ", field[2]).strip()))
+        name = field[1].decode("ascii").lower()
+        found.append((name, _FOLD.sub(b" ", field[2]).strip()))
+        if field.start(2) - field.end(1) > 1:
+            loose.add(name)
         place = field.end()
     cut = len(found) >= limits.headers or (place >= stop - 1 < end - 1) or _long(data, place, stop, end)
     if cut:
         place = _skip(data, place, end)
     elif blank := _BLANK.match(data, place, end):
         place = blank.end()
-    return Headers(tuple(found), place, cut)
+    return Headers(tuple(found), place, cut, frozenset(loose))
 
 
 def _mbox(data: bytes, start: int, end: int) -> int:

@@ -10,7 +10,7 @@ import imaplib
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 from imapclient.exceptions import ProtocolError
@@ -34,6 +34,12 @@ SKEW = timedelta(minutes=1)
 """By which INTERNALDATE, in whole seconds of the server's clock, may lag: rather a mail too many than one too few."""
 GRACE = 0.5
 """Seconds for a good-bye: `run` must end within one when it is cancelled."""
+TRIES = 10
+"""Sessions that ask for a mail that the server refuses; with the pauses between them some ten minutes."""
+MOST_LEFT = 500
+"""Mails of a folder that are given up: a server that refuses more is out of order, so it is tried until it is not."""
+AGAIN = timedelta(hours=1)
+"""How often a session asks again for the mails that were given up; the first time when it begins."""
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +51,11 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """`start = "new"`: when the folder was first seen."""
     old: int = 0
     """Up to this UID only mails that came after `since` are ours; so a rescan brings no older ones."""
+    stuck: int = 0
+    """The UID that was refused last, and how often."""
+    tries: int = 0
+    left: tuple[int, ...] = ()
+    """Given up, parked, never moved, and asked for again."""
 
     def ours(self, row: Row) -> bool:
         """Is this mail to be taken at all?"""
@@ -98,11 +109,13 @@ class _Reader:
     def __init__(self, hub: HubPort, imap: Imap, mailbox: Mailbox, worker: Worker) -> None:
         self._hub, self._imap, self._mailbox, self._worker = hub, imap, mailbox, worker
         self._cursors: dict[str, Cursor] = {}
+        self._asked: dict[str, datetime] = {}
 
     async def sync(self, folder: str) -> None:
         """Take everything that is new in a folder, in batches."""
         opened = await self._call(self._imap.timeouts.select, self._mailbox.select, folder)
         cursor = await self._cursor(folder, opened)
+        await self._ask_again(folder)
         low = cursor.uid + 1
         while low < opened.next:
             high = min(low + WINDOW, opened.next) - 1
@@ -165,29 +178,61 @@ class _Reader:
         for low in range(1, cursor.uid + 1, WINDOW):
             for chunk in _chunks(await self._fetch(self._mailbox.search, low, min(low + WINDOW - 1, cursor.uid)), ROWS):
                 rows = await self._fetch(self._mailbox.rows, chunk)
-                if ours := [row.uid for row in rows if cursor.ours(row)]:
+                if ours := [row.uid for row in rows if cursor.ours(row) and row.uid not in cursor.left]:
                     await self._fetch(self._mailbox.move, ours)
 
     async def _take(self, folder: str, uids: Sequence[int]) -> None:
         cursor = self._cursors[folder]
         rows = [row for row in await self._fetch(self._mailbox.rows, uids) if cursor.ours(row)]
         for batch in _batches(rows):
-            envelopes = await self._fetch(self._envelopes, folder, batch)
-            cursor = msgspec.structs.replace(cursor, uid=batch[-1].uid)
-            await self._hub.receive(*envelopes, cursor=msgspec.json.encode(cursor), name=self._name(folder))
-            if self._imap.move_to:
-                await self._fetch(self._mailbox.move, [row.uid for row in batch])
+            bodies = await self._fetch(self._mailbox.bodies, batch)
+            left = tuple(body.row.uid for body in bodies if body.refused)
+            if left:
+                await self._be_patient(folder, bodies)
+            await self._record(folder, bodies, uid=batch[-1].uid, left=self._cursors[folder].left + left)
 
-    def _envelopes(self, folder: str, batch: Sequence[Row]) -> list[Envelope]:
+    async def _be_patient(self, folder: str, bodies: Sequence[Body]) -> None:
+        """Record what stands before the first refused mail, and raise Retry; return when it was asked for often enough.
+
+        Its neighbours were asked for as often: they are given up together.
+        """
+        cursor = self._cursors[folder]
+        at = next(number for number, body in enumerate(bodies) if body.refused)
+        uid = bodies[at].row.uid
+        tries = cursor.tries + 1 if cursor.stuck == uid else 1
+        if tries >= TRIES and len(cursor.left) < MOST_LEFT:
+            return
+        await self._record(folder, bodies[:at], uid=uid - 1, stuck=uid, tries=tries)
+        raise Retry(f"{self._imap.host} refuses mail {uid} of {folder} ({tries}): {bodies[at].refused}")
+
+    async def _ask_again(self, folder: str) -> None:
+        """Take what was given up and can be read by now; what is there no more is forgotten."""
+        cursor, now = self._cursors[folder], self._hub.clock.now()
+        if not cursor.left or (folder in self._asked and now - self._asked[folder] < AGAIN):
+            return
+        self._asked[folder] = now
+        rows = await self._fetch(self._mailbox.rows, cursor.left)
+        left = {row.uid for row in rows}
+        for batch in _batches(rows):
+            whole = [body for body in await self._fetch(self._mailbox.bodies, batch) if not body.refused]
+            left -= {body.row.uid for body in whole}
+            await self._record(folder, whole, left=tuple(sorted(left)))
+        self._cursors[folder] = msgspec.structs.replace(self._cursors[folder], left=tuple(sorted(left)))
+
+    async def _record(self, folder: str, bodies: Sequence[Body], **changes: Any) -> None:
+        """Store mails together with what changes of the cursor; then move those that were had."""
+        cursor = msgspec.structs.replace(self._cursors[folder], **changes)
+        envelopes = await self._fetch(self._envelopes, folder, bodies)
+        await self._hub.receive(*envelopes, cursor=msgspec.json.encode(cursor), name=self._name(folder))
+        self._cursors[folder] = cursor
+        uids = [body.row.uid for body in bodies if not body.refused]
+        if self._imap.move_to and uids:
+            await self._fetch(self._mailbox.move, uids)
+
+    def _envelopes(self, folder: str, bodies: Sequence[Body]) -> list[Envelope]:
         """On the worker's thread: digests of large mails take their time."""
         now, validity = self._hub.clock.now(), self._cursors[folder].validity
-        return [self._envelope(body, folder, validity, now) for body in self._mailbox.bodies(batch)]
-
-    def _envelope(self, body: Body, folder: str, validity: int, now: datetime) -> Envelope:
-        row, place = body.row, f"{folder}:{validity}:{body.row.uid}"
-        key, fingerprint = delivery_key(body.raw) if body.raw else (place, b"")
-        facts = {"source": "imap", "place": place, "size": str(row.size)} | ({"cut": body.cut} if body.cut else {})
-        return Envelope(key=key, fingerprint=fingerprint, raw=body.raw, at=min(row.at, now), facts=facts)
+        return [_envelope(body, folder, validity, now) for body in bodies]
 
     async def _fetch(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._call(self._imap.timeouts.fetch, job, *args, **kwargs)
@@ -201,6 +246,16 @@ class _Reader:
     def _name(self, folder: str) -> str:
         """Another account or server is another cursor, even where both count from the same UIDVALIDITY."""
         return f"imap:{self._imap.user}@{self._imap.host}/{folder}"
+
+
+def _envelope(body: Body, folder: str, validity: int, now: datetime) -> Envelope:
+    """A mail that was refused goes by its place: read later, it comes under its own key."""
+    row, place = body.row, f"{folder}:{validity}:{body.row.uid}"
+    key, fingerprint = delivery_key(body.raw) if body.raw and not body.refused else (place, b"")
+    facts = {"source": "imap", "place": place, "size": str(row.size)} | ({"cut": body.cut} if body.cut else {})
+    if body.refused:
+        facts["refused"] = body.refused
+    return Envelope(key=key, fingerprint=fingerprint, raw=body.raw, at=min(row.at, now), facts=facts)
 
 
 def _chunks(uids: Sequence[int], size: int) -> Iterator[Sequence[int]]:

@@ -20,6 +20,7 @@ from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import LoginError
 
 from connectors.channels.email.access import tls_context
+from connectors.channels.email.headers import clean
 from connectors.channels.email.settings import Imap, OAuth
 from plugins import BadConfig, Pause, Problem, Secret
 
@@ -27,6 +28,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _PASSING = re.compile(r"\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG)\]", re.IGNORECASE)
+_OUTAGE = re.compile(r"\[(?:UNAVAILABLE|INUSE|LIMIT)\]", re.IGNORECASE)
+"""Of the whole mailbox, for as long as it lasts. Dovecot says SERVERBUG also of a single mail that is damaged."""
+
+NOTHING = "the server sent nothing of it"
 
 HEAD = 256 * 1024
 """Bytes fetched of a mail that is too large: all headers, and enough to see what it is."""
@@ -56,6 +61,8 @@ class Body(NamedTuple):
     raw: bytes
     cut: str
     """Why `raw` is not the whole mail: "too large", or "unreadable" where the server can't read its own. Else ""."""
+    refused: str = ""
+    """The server's words where it gave less than we asked for: it may still give it later. Then `raw` may be empty."""
 
 
 class Mailbox:
@@ -141,26 +148,40 @@ class Mailbox:
         raws = self._raws([row.uid for row in rows if row.size <= self._max_bytes], "BODY.PEEK[]", b"BODY[]")
         bodies = []
         for row in rows:
-            raw = raws.get(row.uid)
-            if raw is not None:  # RFC822.SIZE may lie
+            raw = raws.get(row.uid, NOTHING)
+            if isinstance(raw, bytes) and (raw or not row.size):  # RFC822.SIZE may lie
                 fits = len(raw) <= self._max_bytes
                 bodies.append(Body(row, raw, "") if fits else Body(row, raw[:HEAD], "too large"))
             elif self.search(row.uid, row.uid):
-                head = self._raws([row.uid], f"BODY.PEEK[]<0.{HEAD}>", b"BODY[]<0>").get(row.uid, b"")
-                bodies.append(Body(row, head, "too large" if row.size > self._max_bytes else "unreadable"))
+                bodies.append(self._head(row, raw if isinstance(raw, str) else NOTHING))
         return bodies
 
-    def _raws(self, uids: Sequence[int], part: str, key: bytes) -> dict[int, bytes]:
-        """Bytes by UID. One unreadable mail makes some servers answer NO to a whole batch: then each is asked alone."""
+    def _head(self, row: Row, refused: str) -> Body:
+        """What can be had of a mail that is too large, or that the server refused with these words."""
+        head = self._raws([row.uid], f"BODY.PEEK[]<0.{HEAD}>", b"BODY[]<0>").get(row.uid, NOTHING) or NOTHING
+        large = row.size > self._max_bytes
+        cut = "too large" if large else "unreadable"
+        if isinstance(head, str):
+            return Body(row, b"", cut, head)
+        return Body(row, head, cut, "" if large else refused)
+
+    def _raws(self, uids: Sequence[int], part: str, key: bytes) -> dict[int, bytes | str]:
+        """Bytes by UID, or the server's words where it refuses.
+
+        One unreadable mail makes some servers answer NO to a whole batch: then each is asked alone. An outage is
+        raised: it says nothing of a mail.
+        """
         if not uids:
             return {}
         try:
             found = self._client.fetch(uids, [part])
         except imaplib.IMAP4.abort:
             raise
-        except imaplib.IMAP4.error:
+        except imaplib.IMAP4.error as error:
+            if len(uids) == 1 and _OUTAGE.search(str(error)):
+                raise
             if len(uids) == 1:
-                return {}
+                return {uids[0]: _words(error) or NOTHING}
             return {uid: raw for each in uids for uid, raw in self._raws([each], part, key).items()}
         return {uid: found[uid][key] for uid in uids if isinstance(found.get(uid, {}).get(key), bytes)}
 
@@ -221,6 +242,10 @@ class Mailbox:
         if self.socket is not None:
             with contextlib.suppress(OSError):  # past SSLSocket.shutdown, which would drop the TLS state in use
                 socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+
+
+def _words(error: Exception) -> str:
+    return clean(str(error).encode("utf-8", "replace").decode())[:300]
 
 
 def _row(uid: int, found: Any) -> Row:

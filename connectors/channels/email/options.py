@@ -40,6 +40,8 @@ class ParseOptions(Struct, frozen=True, kw_only=True):
     """Right-hand sides of our Message-IDs: `<key@domain>` is a message that we sent."""
     authserv_ids: Sequence[str] = ()
     """Names under which our border writes Authentication-Results, stripping forged ones (RFC 8601 §5)."""
+    hops: int = 0
+    """`Received` fields that our own servers write above those Authentication-Results."""
     fallback_charset: str = ""
     """For text that names no charset and is no UTF-8; "" lets chardet guess."""
     limits: Limits = Limits()

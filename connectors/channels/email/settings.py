@@ -143,6 +143,15 @@ class EmailSettings(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Names under which our border writes Authentication-Results, and deletes forged ones."),
     ] = ()
+    hops: Annotated[
+        int,
+        Meta(
+            description="How many `Received` of our own servers stand above those Authentication-Results, at most. "
+            "Below more than these nothing is believed.",
+            ge=0,
+            le=20,
+        ),
+    ] = 0
     fallback_charset: Annotated[str, Meta(description="For mails that name no charset; unset: it is guessed.")] = ""
 
     def __post_init__(self) -> None:

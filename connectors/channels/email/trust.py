@@ -6,6 +6,7 @@ from connectors.channels.email.headers import Address, Headers, addresses, canon
 from connectors.channels.email.options import ParseOptions
 from plugins import Claim, Envelope, Identity, canonical_domain
 
+_EXACT = frozenset({"from", "authentication-results"})
 NO_SENDER = "unknown@sender.invalid"
 """For a mail that names nobody: nobody can be answered there (RFC 2606)."""
 
@@ -17,7 +18,7 @@ def sender(envelope: Envelope, head: Headers, options: ParseOptions) -> Claim:
         return Claim(identity=Identity(scheme="email", value=_other(envelope, head) or NO_SENDER))
     first = named[0]
     issuer = ""
-    if len(named) == 1 and len(head.all("from")) == 1 and not head.cut:
+    if len(named) == 1 and len(head.all("from")) == 1 and not head.cut and not head.loose & _EXACT:
         issuer = _vouched(first, head, options)
     return Claim(
         identity=Identity(scheme="email", value=first.address),
@@ -38,12 +39,13 @@ def _other(envelope: Envelope, head: Headers) -> str:
 def _vouched(author: Address, head: Headers, options: ParseOptions) -> str:
     """The authserv-id whose DMARC result covers the author, "" if none does.
 
-    Counted are only the Authentication-Results that our border put on top, one behind the other: whatever else the mail
-    carries was written by others (RFC 8601 §5). All DMARC results in that run must be passes for the From domain.
+    Counted are only the Authentication-Results that our border put on top, one behind the other and not below more
+    `Received` than our own: whatever else the mail carries was written by others (RFC 8601 §5). All DMARC results in
+    that run must be passes for the From domain.
     """
     trusted = {name.lower() for name in options.authserv_ids}
     issuer, passes = "", 0
-    for raw in _top_run(head) if trusted else ():
+    for raw in _top_run(head, options.hops) if trusted else ():
         try:
             parsed = authres.AuthenticationResultsHeader.parse("Authentication-Results: " + raw)
         except (authres.AuthResError, ValueError, LookupError, RecursionError):
@@ -58,12 +60,15 @@ def _vouched(author: Address, head: Headers, options: ParseOptions) -> str:
     return issuer if passes else ""
 
 
-def _top_run(head: Headers) -> list[str]:
+def _top_run(head: Headers, hops: int) -> list[str]:
     run: list[str] = []
+    received = 0
     for name, value in head.fields:
         if name == "authentication-results":
             run.append(clean(value[:4000].decode("ascii", "replace")))
-        elif run:
+            continue
+        received += name == "received"
+        if run or received > hops:
             break
     return run[:10]
 

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 
 import pytest
-from msgspec import json
+from msgspec import json, structs
 
 from connectors.channels.email.headers import addresses, parameters, words
 from connectors.channels.email.parse import ParseOptions
 from connectors.channels.email.trust import NO_SENDER
-from tests.connectors.email.mails import AT, mail, message
+from tests.connectors.email.mails import AT, OPTIONS, mail, message
 
 PASS = "Authentication-Results: mx.hub.example; dmarc=pass header.from=acme.test"
 
@@ -93,6 +93,10 @@ def test_sender_is_proved_only_by_a_trusted_dmarc_pass():
         ("Authentication-Results: mx.hub.example; spf=none", "Received: from x by y; now", PASS),
         ("Authentication-Results: mx.evil.test; spf=pass", PASS),
         (PASS, PASS.replace("pass", "fail")),
+        ("Received: from evil by us; now", PASS),
+        ("Received: from evil by us; now", "Received: from x by evil; now", PASS),
+        ("Authentication-Results: mx.hub.example; spf=pass", PASS.replace(":", " :", 1)),
+        (PASS.replace(":", "\t:", 1),),
         ("Authentication-Results: mx.hub.example (dmarc=pass header.from=acme.test); none",),
         ("Authentication-Results: mx.hub.example;\r\n x (comment; dmarc=pass header.from=acme.test",),
         (PASS, "From: ann@acme.test", "From: bob@acme.test"),
@@ -102,6 +106,19 @@ def test_sender_is_proved_only_by_a_trusted_dmarc_pass():
 )
 def test_anything_less_than_a_trusted_pass_for_one_author_is_a_claim(fields):
     assert message(mail(*fields)).sender.assurance == 0
+
+
+def test_results_count_below_the_received_of_our_own_hops_and_no_deeper():
+    options = structs.replace(OPTIONS, hops=1)
+    received = "Received: from x by y; now"
+    assert message(mail(received, "Return-Path: <ann@acme.test>", PASS), options).sender.assurance == 1
+    assert message(mail(PASS, received), options).sender.assurance == 1
+    assert message(mail(received, received, PASS), options).sender.assurance == 0
+
+
+def test_author_in_a_field_that_our_border_may_not_have_seen_is_a_claim():
+    assert message(f"{PASS}\r\nFrom: ann@acme.test\r\n\r\nhello").sender.assurance == 1
+    assert message(f"{PASS}\r\nFrom : ann@acme.test\r\n\r\nhello").sender.assurance == 0
 
 
 def test_without_configured_border_no_result_counts():

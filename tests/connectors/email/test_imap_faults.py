@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from connectors.channels.email.imap import read_mailbox
+from connectors.channels.email.imap import TRIES, read_mailbox
 from connectors.channels.email.settings import Timeouts
 from plugins import Pause, Retry
 from tests.certificates import Authority
@@ -49,6 +49,73 @@ async def test_nothing_is_lost_or_doubled_when_a_command_fails(
             await hub.until_taken(4)
         assert proxy.began == 2
     assert numbers(hub) == [f"m{number}@acme.test" for number in range(4)]
+    assert hub.repeats == 0
+
+
+OUTAGE = b"NO [UNAVAILABLE] Backend temporarily not available"
+DAMAGED = b"NO [SERVERBUG] Internal error occurred"
+ONE_OF_THREE = rb"UID FETCH (\d+,)*2(,\d+)* \(BODY.PEEK"
+
+
+@pytest.mark.parametrize("answer", [OUTAGE, b"NO [INUSE] busy", b"NO [LIMIT] slow down", DAMAGED, b"NO Server busy"])
+async def test_mail_refused_for_a_while_is_taken_whole_when_the_server_can_again(
+    dovecot: Dovecot, mail_user: str, answer: bytes
+):
+    hub = Journal()
+    for number in range(3):
+        dovecot.deliver(mail_user, mail(number))
+    fault = Fault(refuse=(rb"BODY.PEEK", answer))
+    async with FaultProxy("127.0.0.1", dovecot.port, fault) as proxy:
+        async with running(persevere(hub, imap_settings(proxy.port, mail_user))):
+            await hub.until(lambda: proxy.connections > 3)
+            assert hub.taken == []
+            fault.refuse = (b"", b"")
+            await hub.until_taken(3)
+        assert proxy.refused > 2
+    assert numbers(hub) == [f"m{number}@acme.test" for number in range(3)]
+    assert all(envelope.raw.endswith(b"hello\r\n") and "cut" not in envelope.facts for envelope in hub.taken)
+
+
+async def test_an_outage_of_any_length_gives_up_no_mail(dovecot: Dovecot, mail_user: str):
+    hub = Journal()
+    dovecot.deliver(mail_user, mail(1))
+    async with (
+        FaultProxy("127.0.0.1", dovecot.port, Fault(refuse=(rb"BODY.PEEK", OUTAGE))) as proxy,
+        running(persevere(hub, imap_settings(proxy.port, mail_user))),
+    ):
+        await hub.until(lambda: proxy.connections > TRIES + 3)
+    assert hub.taken == []
+
+
+async def test_mail_that_stays_unreadable_is_left_in_its_place_and_taken_when_it_can_be_read(
+    dovecot: Dovecot, mail_user: str
+):
+    hub = Journal()
+    for number in range(1, 4):
+        dovecot.deliver(mail_user, mail(number))
+    fault = Fault(refuse=(ONE_OF_THREE, DAMAGED))
+    async with FaultProxy("127.0.0.1", dovecot.port, fault) as proxy:
+        settings = imap_settings(proxy.port, mail_user, move_to="Done")
+        async with running(persevere(hub, settings)):
+            await hub.until_taken(3)
+            assert proxy.connections == TRIES
+        first, refused, last = hub.taken
+        assert (first.key, last.key) == ("m1@acme.test", "m3@acme.test")
+        assert refused.key == refused.facts["place"]
+        assert refused.facts["place"].startswith("INBOX:")
+        assert refused.facts["place"].endswith(":2")
+        assert (refused.facts["cut"], refused.facts["size"]) == ("unreadable", str(len(mail(2))))
+        assert "Internal error" in refused.facts["refused"]
+        async with running(persevere(hub, settings)):  # a restart asks again, and moves nothing that it has not
+            await hub.until(lambda: proxy.connections > TRIES and len(hub.taken) == 3)
+            await asyncio.sleep(0.3)
+        with dovecot.client(mail_user) as phone:
+            assert phone.select("INBOX", readonly=True)[1] == [b"1"]
+        fault.refuse = (b"", b"")
+        async with running(persevere(hub, settings)):
+            await hub.until_taken(4)
+    assert hub.taken[-1].raw.endswith(b"hello\r\n")
+    assert hub.taken[-1].key == "m2@acme.test"
     assert hub.repeats == 0
 
 
