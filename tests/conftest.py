@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
+import structlog
 
 from bench.corpus import manifest
 from tests.certificates import Authority
@@ -12,6 +13,14 @@ from tests.servers import Dovecot, PostgreSQL, Redis, room
 from tests.smtpsink import SmtpSink
 
 _users = itertools.count()
+
+structlog.configure(  # the default draws tracebacks with all variables: half a second on the loop, secrets among them
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 def pytest_report_header() -> str:

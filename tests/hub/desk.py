@@ -184,8 +184,11 @@ class Desk:
         return answer.status
 
     async def say(self, *items: Any, to: str = "chat", **more: Any) -> None:
-        """Post, and wait until all that follows from it is done."""
-        assert await self.post(*items, to=to, **more) == 200
+        """Post, again if told "later" as any source would, and wait until all that follows from it is done."""
+        more = {"key": f"k{next(_numbers)}", **more}
+        while (status := await self.post(*items, to=to, **more)) == 503:
+            await asyncio.sleep(0.1)
+        assert status == 200
         await self.settle()
 
     async def operate(self, name: str, actor: str, *args: Any, **more: Any) -> Any:

@@ -15,7 +15,9 @@ async def test_healthy_store_has_no_findings(store: Store):
     found = await store.read(
         lambda conn: (examine.schema(conn), examine.miscounted(conn), examine.strayed(conn), examine.newest(conn))
     )
-    assert found == ((2, 2), [], 0, store.now())
+    (applied, newest), *others = found
+    assert applied == newest
+    assert others == [[], 0, store.now()]
 
 
 async def test_lost_row_shows_in_the_accounts(store: Store):
