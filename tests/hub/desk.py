@@ -186,7 +186,9 @@ class Desk:
     async def say(self, *items: Any, to: str = "chat", **more: Any) -> None:
         """Post, again if told "later" as any source would, and wait until all that follows from it is done."""
         more = {"key": f"k{next(_numbers)}", **more}
-        while (status := await self.post(*items, to=to, **more)) == 503:
+        for _ in range(10):
+            if (status := await self.post(*items, to=to, **more)) != 503:
+                break
             await asyncio.sleep(0.1)
         assert status == 200
         await self.settle()
