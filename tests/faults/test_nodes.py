@@ -56,12 +56,6 @@ async def test_nodes_without_their_protection_turn_the_checker_red(two_nodes: Pl
     assert getattr(verdict, one.red) > 0, verdict.line()
 
 
-@pytest.mark.parametrize("one", NODE_CONTROLS, ids=lambda one: one.off)
-async def test_nodes_with_their_protection_have_each_effect_once(two_nodes: Place, one: NodeControl):
-    verdict = await node_control(two_nodes, one, off="")
-    assert verdict.good, (verdict.line(), verdict.problems)
-
-
 async def test_a_commit_whose_answer_is_lost_loses_and_doubles_nothing(seed: int):
     with room("pg") as folder:
         server = PostgreSQL(folder, tcp=True)
