@@ -4,6 +4,7 @@ To an address that is only claimed (A0) goes a fixed subject, our reference and 
 fills a form with somebody else's address can't make the desk say anything (S10).
 """
 
+import re2
 from msgspec import Struct
 
 from context_store.lookups import KnownIdentity
@@ -12,6 +13,11 @@ from plugins import Message
 DAY_MS = 86_400_000
 MOST_AN_HOUR = 20
 """Acknowledgements to one proved address; more of them mean that a machine answers which does not say so."""
+
+_MACHINE = re2.compile(
+    r"(?i)^(?:mailer-?_?daemon|mail-?daemon|postmaster|no-?_?reply|do-?_?not-?_?reply|bounces?|nobody)(?:[-+._].*)?@"
+)
+"""Mailboxes that no customer writes from (RFC 2142, RFC 3834 §2); a form can name them, and a mail says so itself."""
 
 
 class Words(Struct, frozen=True):
@@ -50,6 +56,8 @@ def may_answer(sender: KnownIdentity, assurance: int, now: int) -> str:
     """Nothing if this address may get one (more), else the reason why not."""
     if sender.barred:
         return f"the user has {sender.barred}"
+    if sender.scheme == "email" and _MACHINE.search(sender.value):
+        return "this is the address of a machine"
     if assurance < 1 and sender.last_ack_at is not None and now - sender.last_ack_at < DAY_MS:
         return "this unverified address had one within 24 hours"
     if sender.acknowledged_lately >= MOST_AN_HOUR:
