@@ -9,14 +9,15 @@ APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o Dpkg::Use-Pty=0
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .stamps
-JOBS ?= 2
-# loadfile: a file's tests share the servers that its fixtures start
+JOBS ?= 3
+# Tests wait more than they work: three for two cores. loadfile: a file's tests share the servers that its fixtures start;
+# no reorder, else the long fault tests, few in their files, would come last and alone.
 LOCK := uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url
 # What builds is pinned too (requirements-build.lock): an isolated build would fetch it unpinned. Only authres ships no wheel.
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 PIP_LOCKED := $(PIP) --require-hashes --no-build-isolation --only-binary :all: --no-binary authres
 PIP_OURS := $(PIP) --no-deps --no-build-isolation -e .
-PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile
+PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run test lint format faults bench lock clean
 
