@@ -51,9 +51,15 @@ async def test_two_nodes_lose_double_and_misorder_nothing(
 
 
 @pytest.mark.parametrize("one", NODE_CONTROLS, ids=lambda one: one.off)
-async def test_nodes_without_their_protection_turn_the_checker_red(two_nodes: Place, one: NodeControl):
-    verdict = await node_control(two_nodes, one, off=one.off)
-    assert getattr(verdict, one.red) > 0, verdict.line()
+async def test_nodes_without_their_protection_turn_the_checker_red(
+    seed: int, own_postgresql: PostgreSQL, redis_server: Redis, one: NodeControl
+):
+    for _ in range(3):  # whether both nodes meet over one piece of work is a matter of chance
+        with placed(own_postgresql.database(), seed, nodes=2, fabric=redis_server.url) as place:
+            verdict = await node_control(place, one, off=one.off)
+        if getattr(verdict, one.red) > 0:
+            return
+    pytest.fail(verdict.line())
 
 
 async def test_a_commit_whose_answer_is_lost_loses_and_doubles_nothing(seed: int):

@@ -100,6 +100,8 @@ class Operations:
         self, hub: Any, actor: str, instance: str, who: str, about: str, text: str = "", outcome: str = "open",
         *, once: str = "",
     ) -> Any:  # fmt: skip
+        if not who:
+            raise ValueError("say who came")
         assert once
         self.calls.append(("record_contact", actor, instance, who, about, text, outcome))
         return {"receipt": self.receipt, "instance": instance}

@@ -88,7 +88,7 @@ async def test_figures_of_health_are_not_for_strangers(desk, client):
     near = await (await (await client("viewer")).get("/healthz")).json()
     assert near["ok"]
     assert near["outbox"] == {"parked": 1, "queued": 1}
-    assert {"support-mail", "portal", "hooks"} == {each["id"] for each in near["instances"]}
+    assert {"support-mail", "portal", "hooks"} <= {each["id"] for each in near["instances"]}
     assert near["backlog"]["oldest_parked_age"] >= 1200
     stranger = await (await client()).get("/healthz")  # from this machine, as a proxy's requests are
     assert await stranger.json() == {"ok": True}
