@@ -160,22 +160,6 @@ def release(conn: Connection, ids: Collection[int] | None, node: int) -> tuple[i
     return tuple(eid for eid, _ in parked)
 
 
-def reopen(conn: Connection, ids: Collection[int], node: int) -> tuple[int, ...]:
-    """Done envelopes go back to pending, to be derived anew (`reprocess`). Returns those that were done."""
-    done = _states(conn, ids, "done")
-    conn.execute(
-        update(envelopes)
-        .where(envelopes.c.id.in_([eid for eid, _ in done]))
-        .values(state="pending", attempts=0, workers_lost=0, settled_at=None)
-    )
-    changes: Counter[tuple[str, str]] = Counter()
-    for _, instance in done:
-        changes[instance, "done"] -= 1
-        changes[instance, "pending"] += 1
-    count(conn, changes, node)
-    return tuple(eid for eid, _ in done)
-
-
 def tallies_by_instance(conn: Connection) -> dict[str, dict[str, int]]:
     """Instance → state → how many; received = done + parked + pending + erased in each, or rows were lost."""
     found: dict[str, dict[str, int]] = {}

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
 from context_store import bulk
 from context_store.errors import StoreRefused
@@ -62,10 +62,6 @@ class Vault:
         except InvalidToken:
             return None
         return (plain[32:], row.expires_at) if hmac.compare_digest(plain[:32], hash_key(instance, name)) else None
-
-    def forget(self, conn: Connection, instance: str) -> None:
-        """Everything of an instance that is gone."""
-        conn.execute(delete(instance_state).where(instance_state.c.instance == instance))
 
 
 def _make(path: Path) -> None:

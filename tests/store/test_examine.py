@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import insert, text, update
 
 from context_store import Store, examine
-from context_store.pending import Outcome, claim_envelopes, reopen, settle, tallies_by_instance, unaccounted
+from context_store.pending import tallies_by_instance, unaccounted
 from context_store.tables import envelopes, identities, tallies
 from tests.store.make import envelope, keep
 from tests.store.test_people import merge, numbers, person
@@ -72,12 +72,3 @@ async def test_damaged_page_is_found(store: Store, store_url: str, clock):
 async def test_server_without_fsync_is_named(store: Store):
     shown = await store.read(lambda conn: conn.exec_driver_sql("SHOW fsync").scalar())
     assert any("fsync = off" in said for said in await store.read(examine.damage)) == (shown == "off")
-
-
-async def test_reopened_envelope_is_pending_and_accounted_for(store: Store):
-    row = envelope(store, "k")
-    await keep(store, row)
-    await store.write(settle, [Outcome(id=row.id, state="done")], store.node, store.now())
-    assert await store.write(reopen, [row.id, 5], store.node) == (row.id,)
-    assert [one.id for one in await store.read(claim_envelopes, 5)] == [row.id]
-    assert await store.read(examine.miscounted) == []

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from context_store import Store, StoreRefused
 from context_store.alarms import clear, raise_
-from context_store.cursors import cursors_of, read_cursor
+from context_store.cursors import read_cursor
 from context_store.references import ALPHABET, canonical_reference, envelope_of, proves, receipt_of, reference_of
 from context_store.secrets import Vault
 from context_store.tables import alarms, instance_state
@@ -186,4 +186,3 @@ async def test_alarm_counts_up_until_it_is_cleared_and_then_begins_anew(store: S
 
 async def test_unknown_cursor_is_none(store: Store):
     assert await store.read(read_cursor, "mail", "") is None
-    assert await store.read(cursors_of, "mail") == {}
