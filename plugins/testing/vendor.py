@@ -16,6 +16,7 @@ What the connector has no part in (no webhook, no runner, no limit) is skipped w
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -52,12 +53,12 @@ class _CrashingHub(LiveHub):
         return await super().receive(*envelopes, **more)
 
 
-class VendorConformance(ConnectorConformance):
+class VendorConformance(ConnectorConformance, ABC):
     """Everything of `ConnectorConformance`, and the protocol itself against a strict stand-in."""
 
+    @abstractmethod
     def far(self) -> StandIn:
         """A stand-in that knows the secrets of `table`, not started."""
-        raise NotImplementedError
 
     def measure(self, text: str) -> int:
         """The platform's own counting."""

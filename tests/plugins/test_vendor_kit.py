@@ -38,8 +38,8 @@ def kit(written: Any, **members: Any) -> VendorConformance:
     connector, stand_in = written
     cls = type("Flawed", (connector.SoundChat,), {name: make(connector.SoundChat) for name, make in members.items()})
     values = {"cls": cls, "table": {"secret": "env:SECRET", "token": "env:TOKEN"}, "signature_header": "x-signature"}
+    values["far"] = lambda made: stand_in.SoundChatStandIn(made.secret("SECRET"), made.secret("TOKEN"))
     made = type("Kit", (VendorConformance,), values)()
-    made.far = lambda: stand_in.SoundChatStandIn(made.secret("SECRET"), made.secret("TOKEN"))
     return made
 
 

@@ -5,6 +5,7 @@ webhook, or where a poller finds them), `heard` is what people saw of ours, `fai
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -42,7 +43,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     file: bytes | None = None
 
 
-class StandIn:
+class StandIn(ABC):
     """`async with Vendor() as far:`; a subclass adds routes, and refuses what the vendor refuses."""
 
     kinds: ClassVar[tuple[str, ...]] = ()
@@ -66,9 +67,9 @@ class StandIn:
 
     # ---- for a subclass --------------------------------------------------------------------------------
 
+    @abstractmethod
     def routes(self) -> Sequence[web.RouteDef]:
         """The vendor's API."""
-        raise NotImplementedError
 
     def has_effect(self, request: web.Request) -> bool:
         """Faults hit only what a person would notice."""
@@ -79,35 +80,35 @@ class StandIn:
         headers = {"Retry-After": f"{fault.after:g}"} if fault.after else {}
         return web.Response(status=fault.status, headers=headers)
 
+    @abstractmethod
     def refusal(self, trouble: str) -> web.Response:
         """What the vendor says in this trouble."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def table(self) -> Mapping[str, Any]:
         """Settings of an instance that talks to this stand-in; secrets refer to `environ`."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def environ(self) -> Mapping[str, str]:
         """The secrets."""
-        raise NotImplementedError
 
+    @abstractmethod
     def says(self, text: str, *, who: str = "ann", private: bool = True) -> Any:
         """A new event: somebody writes to us."""
-        raise NotImplementedError
 
+    @abstractmethod
     def edits(self, event: Any, text: str) -> Any:
         """The event that follows when the author changes the text of `event`; None where the vendor has none."""
-        raise NotImplementedError
 
     def signed(self, event: Any, at: datetime) -> tuple[Mapping[str, str], bytes]:
         """Headers and body of the webhook that carries it; `at` is the vendor's clock, for schemes that sign a time."""
-        raise NotImplementedError
+        raise TypeError(f"{self.kinds[0]} calls nobody: its events are fetched")
 
     def queue(self, events: Sequence[Any]) -> None:
         """Hold events for a poller."""
-        raise NotImplementedError
+        raise TypeError(f"{self.kinds[0]} has nobody fetch events: it calls")
 
     # ---- what goes wrong ---------------------------------------------------------------------------------
 

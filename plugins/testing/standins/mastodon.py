@@ -131,10 +131,6 @@ class Mastodon(StandIn):
         """Nor of this."""
         return {"deleted": event["status"]["id"]}
 
-    def signed(self, event: Any, at: datetime) -> tuple[Mapping[str, str], bytes]:
-        """It calls nobody."""
-        raise NotImplementedError
-
     def queue(self, events: Sequence[Any]) -> None:
         """Posts first, so that what happens to them finds them."""
         for event in events:
