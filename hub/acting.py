@@ -1,7 +1,7 @@
 """What operations share: the matter that a reference names, a draft of one action, and the event that it leaves."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
@@ -12,16 +12,15 @@ from context_store.audit import NewEvent, add_events
 from context_store.lookups import Wanted, gather
 from context_store.references import canonical_reference
 from context_store.times import to_millis
-from hub.draft import Draft
-
-if TYPE_CHECKING:
-    from hub.app import Hub
+from hub.draft import Draft, identity_hash
+from hub.rooms import Rooms
+from plugins import Identity
 
 TRIES = 20
 """How often an action is tried again where somebody else was faster."""
 
 
-async def matter_of(hub: "Hub", text: str) -> Matter:
+async def matter_of(hub: Rooms, text: str) -> Matter:
     """The root that a reference names. Raises LookupError."""
     reference = canonical_reference(text)
     matter = None if reference is None else await hub.store.read(answering.matter, reference)
@@ -30,13 +29,14 @@ async def matter_of(hub: "Hub", text: str) -> Matter:
     return matter
 
 
-def draft_of(conn: Connection, hub: "Hub", matter: Matter) -> Draft:
-    """Everything known of the matter, and room for new rows."""
+def draft_of(conn: Connection, hub: Rooms, matter: Matter, to: Identity | None = None) -> Draft:
+    """Everything known of the matter and of whom it is said to, and room for new rows."""
     now = hub.clock.now()
-    return Draft(hub.store, gather(conn, Wanted(queries={matter.id}), to_millis(now)), now)
+    wanted = Wanted(queries={matter.id}, identities={identity_hash(to)} if to else set())
+    return Draft(hub.store, gather(conn, wanted, to_millis(now)), now)
 
 
-def leave(conn: Connection, hub: "Hub", kind: str, subject: int, actor: str, body: Mapping[str, Any]) -> None:
+def leave(conn: Connection, hub: Rooms, kind: str, subject: int, actor: str, body: Mapping[str, Any]) -> None:
     """An event by an agent, in the transaction that did it."""
     event = NewEvent(
         id=hub.store.ids.next(), kind=kind, subject_id=subject, actor=f"agent:{actor}",

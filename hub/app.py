@@ -13,7 +13,6 @@ import structlog
 from aiohttp import web
 
 from context_store import Store, StoreBroken
-from context_store.blobs import BlobStore
 from context_store.groups import sync_organisations, sync_teams
 from context_store.outbox import free_leases
 from context_store.pending import tallies_by_instance
@@ -39,6 +38,7 @@ from hub.parsing import Recipe
 from hub.pipeline import Pipeline
 from hub.port import Port
 from hub.recognise import Directory
+from hub.rooms import Rooms
 from hub.rules import Rules, texts_of
 from hub.sealer import Sealer
 from hub.sla import Promises
@@ -58,24 +58,12 @@ DRAIN = 20.0
 """Seconds that recorded work has to come to rest before the hub stops; what is left goes on after the next start."""
 
 
-class Hub:
+class Hub(Rooms):
     """Everything of a running hub, by its name."""
 
-    config: Config
-    clock: Clock
     plugins: Plugins
-    fabric: Fabric
-    keys: Keys
-    store: Store
-    blobs: BlobStore
     vault: Vault
     client: Client
-    instances: dict[str, Instance]
-    ports: dict[str, Port]
-    intake: Intake
-    parsers: Parsers
-    rules: Rules
-    shelf: Shelf
     directory: Directory
     pipeline: Pipeline
     isolated: Pipeline
@@ -93,8 +81,7 @@ class Hub:
         self.clock = clock
         self.plugins = config.plugins
         self.telemetry = Telemetry([configured.id for configured in config.instances])
-        self.sockets: list[str] = []
-        """Where the hub listens, in words for people; known once it has started."""
+        self.sockets = []
         self.failed = asyncio.Event()
         """Set when the store failed for good: the process must stop (a second fsync may lie)."""
         self.port = 0

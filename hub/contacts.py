@@ -4,17 +4,14 @@ import re
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from context_store import directory
 from context_store.text import canonical
 from hub.instances import Instance
+from hub.rooms import Rooms
 from plugins import Busy, Contact, Envelope, Identity, Malformed, Received
-
-if TYPE_CHECKING:
-    from hub.app import Hub
 
 OUTCOMES = ("open", "answered")
 PICKED = re.compile(r"(?:[^<>]*<)?(?P<scheme>[a-z][a-z0-9_]{0,31}):(?P<value>[^\s<>][^<>]{0,1000})>?")
@@ -22,7 +19,7 @@ PICKED = re.compile(r"(?:[^<>]*<)?(?P<scheme>[a-z][a-z0-9_]{0,31}):(?P<value>[^\
 
 
 async def record_contact(
-    hub: "Hub", actor: str, instance: str, who: str, about: str, text: str = "", outcome: str = "open",
+    hub: Rooms, actor: str, instance: str, who: str, about: str, text: str = "", outcome: str = "open",
     at: str | datetime | None = None, once: str = "",
 ) -> dict[str, str]:  # fmt: skip
     """Journal it; when this returns it is on disk, and the query it becomes is named by the receipt.
@@ -46,7 +43,7 @@ async def record_contact(
     return {"receipt": received.receipt, "envelope": str(received.id), "instance": desk.id}
 
 
-async def _keep(hub: "Hub", instance: str, envelope: Envelope) -> Received:
+async def _keep(hub: Rooms, instance: str, envelope: Envelope) -> Received:
     """A command without `serve` journals alone; a hub takes it on when it runs."""
     alone = not hub.intake.started
     if alone:
@@ -71,7 +68,7 @@ def _desk(instances: Mapping[str, Instance], name: str) -> Instance:
     raise ValueError(f"there is no desk {name}; there are: {there}")
 
 
-async def _picked(hub: "Hub", who: str) -> Identity | None:
+async def _picked(hub: Rooms, who: str) -> Identity | None:
     """Somebody known, named by scheme and value; None if it is a name or an address. Raises LookupError."""
     named = PICKED.fullmatch(who.strip())
     if named is None:

@@ -4,7 +4,7 @@ Operations like those of `hub.operations`: each is told who acts, and leaves an 
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import msgspec
 from msgspec import Struct
@@ -24,12 +24,10 @@ from hub.communicate.acknowledge import may_answer
 from hub.communicate.compose import Answer, Answered, compose
 from hub.communicate.route import route
 from hub.draft import Draft
+from hub.rooms import Rooms
 from hub.texts import acknowledgement
 from plugins import Claim, Identity, Open, Say
 from routing import Decision, Facts, Outcome
-
-if TYPE_CHECKING:
-    from hub.app import Hub
 
 Kind = Literal["hold", "park", "spam"]
 
@@ -44,17 +42,17 @@ class _Stored(Struct, frozen=True):
     engine: int
 
 
-async def let_go(hub: "Hub", actor: str, reference: str, target: str = "") -> dict[str, str]:
+async def let_go(hub: Rooms, actor: str, reference: str, target: str = "") -> dict[str, str]:
     """A held query goes on as the rules had it, or to another target: dispatched, and acknowledged if it was not."""
     return await _go_on(hub, actor, reference, target, held=True)
 
 
-async def send_to(hub: "Hub", actor: str, reference: str, target: str) -> dict[str, str]:
+async def send_to(hub: Rooms, actor: str, reference: str, target: str) -> dict[str, str]:
     """Another tool works on it from now on; the ticket in the former one stays as it is."""
     return await _go_on(hub, actor, reference, target, held=False)
 
 
-async def _go_on(hub: "Hub", actor: str, reference: str, target: str, *, held: bool) -> dict[str, str]:
+async def _go_on(hub: Rooms, actor: str, reference: str, target: str, *, held: bool) -> dict[str, str]:
     targets = sorted(name for name, one in hub.instances.items() if one.is_target)
     if target and target not in targets:
         raise ValueError(f"there is no target {target}; there are: {', '.join(targets)}")
@@ -68,7 +66,7 @@ async def _go_on(hub: "Hub", actor: str, reference: str, target: str, *, held: b
     raise ValueError(f"{reference} changes all the time: try again")
 
 
-def _write(conn: Connection, hub: "Hub", matter: Matter, actor: str, target: str, held: bool) -> str:
+def _write(conn: Connection, hub: Rooms, matter: Matter, actor: str, target: str, held: bool) -> str:
     """The target that it went to; "" if somebody else was faster."""
     hold, decided = holds.standing(conn, matter.id), holds.decided(conn, matter.id)
     if held and hold is None:
@@ -94,7 +92,7 @@ def _write(conn: Connection, hub: "Hub", matter: Matter, actor: str, target: str
     return target
 
 
-def _dispatch(draft: Draft, hub: "Hub", matter: Matter, target: str, said: Sequence[Said]) -> None:
+def _dispatch(draft: Draft, hub: Rooms, matter: Matter, target: str, said: Sequence[Said]) -> None:
     """The query as it came, then what was added to it."""
     instance = hub.instances[target]
     verbs = instance.connector.capabilities.verbs if instance.connector is not None else {"open", "say"}
@@ -118,7 +116,7 @@ def _dispatch(draft: Draft, hub: "Hub", matter: Matter, target: str, said: Seque
             draft.outbox("dispatch", target, lane, matter.id, work, horizon=hub.config.delivery.horizon)
 
 
-def _acknowledge(draft: Draft, hub: "Hub", matter: Matter, decision: Decision, said: Said) -> None:
+def _acknowledge(draft: Draft, hub: Rooms, matter: Matter, decision: Decision, said: Said) -> None:
     """Late, and in the words that the rules chose; by the same limits as at once."""
     sender = draft.known.by_id.get(said.identity_id)
     where = route(hub.instances, said.instance, Identity(scheme=said.scheme, value=said.value))
@@ -141,7 +139,7 @@ def _acknowledge(draft: Draft, hub: "Hub", matter: Matter, decision: Decision, s
     draft.touch_identity(sender)
 
 
-async def hold_back(hub: "Hub", actor: str, reference: str, kind: Kind, why: str = "") -> dict[str, str]:
+async def hold_back(hub: Rooms, actor: str, reference: str, kind: Kind, why: str = "") -> dict[str, str]:
     """Stop a query by hand: it needs validation (hold), a look (park), or is spam, which closes it."""
     if kind not in get_args(Kind):
         raise ValueError(f"there is no way to hold called {kind}; there are: {', '.join(get_args(Kind))}")
@@ -153,7 +151,7 @@ async def hold_back(hub: "Hub", actor: str, reference: str, kind: Kind, why: str
     raise ValueError(f"{reference} changes all the time: try again")
 
 
-def _hold(conn: Connection, hub: "Hub", matter: Matter, actor: str, kind: Kind, why: str) -> bool:
+def _hold(conn: Connection, hub: Rooms, matter: Matter, actor: str, kind: Kind, why: str) -> bool:
     now = to_millis(hub.clock.now())
     values = {} if holds.has_ticket(conn, matter.id) else {"target": ""}
     values |= {"state": "closed"} if kind == "spam" else {}

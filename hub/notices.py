@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
@@ -11,16 +10,14 @@ from context_store.announcements import Announcement
 from context_store.text import canonical
 from context_store.times import to_millis
 from hub.acting import leave
-
-if TYPE_CHECKING:
-    from hub.app import Hub
+from hub.rooms import Rooms
 
 LONGEST = 2000
 """Characters: it is read to callers and stands above a form."""
 
 
 async def announce(
-    hub: "Hub", actor: str, text: str, services: Sequence[str] = (), *, major: bool = False, from_at: str = "",
+    hub: Rooms, actor: str, text: str, services: Sequence[str] = (), *, major: bool = False, from_at: str = "",
     until_at: str = "",
 ) -> dict[str, str]:  # fmt: skip
     """Tell users something; times are ISO 8601 with their offset, "" is now and until it is ended."""
@@ -46,20 +43,20 @@ async def announce(
     return {"id": str(one.id)}
 
 
-def _announce(conn: Connection, hub: "Hub", actor: str, one: Announcement, now: int) -> None:
+def _announce(conn: Connection, hub: Rooms, actor: str, one: Announcement, now: int) -> None:
     announcements.announce(conn, one, now)
     body = {"announcement": str(one.id), "text": one.text, "services": list(one.services), "major": one.major}
     leave(conn, hub, "announcement.begun", 0, actor, body)
 
 
-async def end_announcement(hub: "Hub", actor: str, number: int | str) -> dict[str, str]:
+async def end_announcement(hub: Rooms, actor: str, number: int | str) -> dict[str, str]:
     """It is over now."""
     await hub.store.write(_end, hub, actor, int(number))
     hub.fabric.wake("events")
     return {"id": str(number)}
 
 
-def _end(conn: Connection, hub: "Hub", actor: str, number: int) -> None:
+def _end(conn: Connection, hub: Rooms, actor: str, number: int) -> None:
     if not announcements.end(conn, number, to_millis(hub.clock.now())):
         raise LookupError(f"no announcement {number} is in force or to come")
     leave(conn, hub, "announcement.ended", 0, actor, {"announcement": str(number)})

@@ -4,20 +4,19 @@ They raise LookupError for what isn't there and ValueError for what can't be don
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import msgspec
 from sqlalchemy import Connection
 
 from context_store import answering, pending, people, tokens, visits
 from context_store import outbox as rows
 from context_store.answering import SETTABLE, STATES, Answerable, Matter
-from context_store.audit import NewEvent, add_events
-from context_store.lookups import KnownQuery, Wanted, gather
+from context_store.audit import add_events
+from context_store.lookups import KnownQuery
 from context_store.record import Stale, record
-from context_store.references import canonical_reference
 from context_store.text import canonical
 from context_store.times import to_millis
+from hub.acting import TRIES, draft_of, leave, matter_of
 from hub.communicate.compose import Answer, Answered, compose
 from hub.communicate.fallback import watch
 from hub.communicate.route import Route, reachable, route
@@ -31,15 +30,12 @@ from hub.matter import own_conversation
 from hub.notices import announce, end_announcement  # noqa: F401
 from hub.pins import issue_pin  # noqa: F401
 from hub.reprocess import reprocess as reprocess_all
+from hub.rooms import Rooms
 from hub.rules_edit import rules_edit  # noqa: F401
 from hub.staff import add_agent, disable_agent, reset_agent  # noqa: F401  # operations too, found here by their names
 from hub.user_records import set_user  # noqa: F401
 from plugins import Identity
 
-if TYPE_CHECKING:
-    from hub.app import Hub
-
-TRIES = 20
 BESIDE = ("assignee", "tags")
 """What can be set beside the plain fields."""
 MOST_TAGS, LONGEST_TAG = 50, 100
@@ -47,15 +43,15 @@ FORM_LIFE = 86_400_000
 """Milliseconds; a session ends sooner."""
 
 
-async def recipient(hub: "Hub", actor: str, reference: str, to_message: int | None = None) -> tuple[Identity, str]:  # noqa: ARG001  # every operation is told who acts
+async def recipient(hub: Rooms, actor: str, reference: str, to_message: int | None = None) -> tuple[Identity, str]:  # noqa: ARG001  # every operation is told who acts
     """Who a reply would go to, and through which instance: shown before anything is sent."""
-    matter = await _matter(hub, reference)
+    matter = await matter_of(hub, reference)
     _, where = await _answered(hub, matter, to_message)
     return where.to, where.instance
 
 
 async def reply(
-    hub: "Hub", actor: str, query: str, text: str, *, public: bool = True, to_message: int | None = None,
+    hub: Rooms, actor: str, query: str, text: str, *, public: bool = True, to_message: int | None = None,
     once: str = "",
 ) -> dict[str, str]:  # fmt: skip
     """Answer by the reply route (design §5); `public` False is a note that only agents see.
@@ -67,7 +63,7 @@ async def reply(
     if not text.strip():
         raise ValueError("the reply is empty")
     for _ in range(TRIES):
-        matter = await _matter(hub, query)
+        matter = await matter_of(hub, query)
         message, where = await _answered(hub, matter, to_message)
         try:
             number, topics = await hub.store.write(
@@ -86,9 +82,9 @@ async def reply(
 
 
 def _reply(
-    conn: Connection, hub: "Hub", matter: Matter, message: Answerable, where: Route, actor: str, text: str
+    conn: Connection, hub: Rooms, matter: Matter, message: Answerable, where: Route, actor: str, text: str
 ) -> tuple[int, list[str]]:
-    draft = _draft(conn, hub, matter, where.to)
+    draft = draft_of(conn, hub, matter, where.to)
     conversation = _conversation(draft, hub, message, where)
     own = where.instance == message.instance
     answered = Answered(
@@ -109,7 +105,7 @@ def _reply(
     return number, list(topics_of(draft))
 
 
-def _conversation(draft: Draft, hub: "Hub", message: Answerable, where: Route) -> KnownQuery:
+def _conversation(draft: Draft, hub: Rooms, message: Answerable, where: Route) -> KnownQuery:
     """The one that is answered; of another address of the user's, which they chose, its own in the same matter."""
     named, to = draft.known.queries[message.query_id], draft.known.identities[identity_hash(where.to)]
     if to.id == message.identity_id:
@@ -118,9 +114,9 @@ def _conversation(draft: Draft, hub: "Hub", message: Answerable, where: Route) -
     return own_conversation(draft, draft.root(named), named, to, channel, where.instance, "preference", evidence)
 
 
-async def typing(hub: "Hub", actor: str, reference: str, to_message: int | None = None) -> None:  # noqa: ARG001  # as above
+async def typing(hub: Rooms, actor: str, reference: str, to_message: int | None = None) -> None:  # noqa: ARG001  # as above
     """The agent is writing: shown for a moment where the channel can; nothing is kept."""
-    matter = await _matter(hub, reference)
+    matter = await matter_of(hub, reference)
     message, where = await _answered(hub, matter, to_message)
     if message.thread and where.instance == message.instance:
         hub.ports[where.instance].signal(message.thread, "desk-typing")
@@ -130,7 +126,7 @@ class _Done(Exception):
     """This form was taken before."""
 
 
-def _once(conn: Connection, once: str, write: Callable[..., Any], hub: "Hub", matter: Matter, *rest: Any) -> Any:
+def _once(conn: Connection, once: str, write: Callable[..., Any], hub: Rooms, matter: Matter, *rest: Any) -> Any:
     """The form's word is used up in the transaction of what it asked for: both or neither."""
     now = to_millis(hub.clock.now())
     if once and tokens.spend(conn, write.__name__, once, matter.id, now, FORM_LIFE) is not None:
@@ -138,12 +134,12 @@ def _once(conn: Connection, once: str, write: Callable[..., Any], hub: "Hub", ma
     return write(conn, hub, matter, *rest)
 
 
-async def note(hub: "Hub", actor: str, reference: str, text: str, *, once: str = "") -> dict[str, str]:
+async def note(hub: Rooms, actor: str, reference: str, text: str, *, once: str = "") -> dict[str, str]:
     """A remark that only agents see; `once` as in `reply`."""
     if not text.strip():
         raise ValueError("the note is empty")
     for _ in range(TRIES):
-        matter = await _matter(hub, reference)
+        matter = await matter_of(hub, reference)
         try:
             number = await hub.store.write(_once, once, _note, hub, matter, actor, canonical(text))
         except Stale:
@@ -155,8 +151,8 @@ async def note(hub: "Hub", actor: str, reference: str, text: str, *, once: str =
     raise ValueError(f"{reference} changes all the time: try again")
 
 
-def _note(conn: Connection, hub: "Hub", matter: Matter, actor: str, text: str) -> int:
-    draft = _draft(conn, hub, matter)
+def _note(conn: Connection, hub: Rooms, matter: Matter, actor: str, text: str) -> int:
+    draft = draft_of(conn, hub, matter)
     query = draft.known.queries[matter.id]
     thread = draft.thread(query, query.instance, "", b"")
     number = draft.ids.next()
@@ -171,12 +167,12 @@ def _note(conn: Connection, hub: "Hub", matter: Matter, actor: str, text: str) -
     return number
 
 
-async def set_query(hub: "Hub", actor: str, reference: str, changes: Mapping[str, Any]) -> dict[str, str]:
+async def set_query(hub: Rooms, actor: str, reference: str, changes: Mapping[str, Any]) -> dict[str, str]:
     """Set fields of a query: an agent's word wins over the rules from then on."""
     if not changes:
         raise ValueError(f"nothing to change; there are: {', '.join((*SETTABLE, *BESIDE))}")
     for _ in range(TRIES):
-        matter = await _matter(hub, reference)
+        matter = await matter_of(hub, reference)
         values = await _checked(hub, changes)
         if await hub.store.write(_set, hub, matter, actor, values, dict(changes)):
             hub.fabric.wake("events")
@@ -184,7 +180,7 @@ async def set_query(hub: "Hub", actor: str, reference: str, changes: Mapping[str
     raise ValueError(f"{reference} changes all the time: try again")
 
 
-async def _checked(hub: "Hub", changes: Mapping[str, Any]) -> dict[str, Any]:
+async def _checked(hub: Rooms, changes: Mapping[str, Any]) -> dict[str, Any]:
     allowed: Mapping[str, Sequence[str]] = {
         "state": STATES,
         "type": ("incident", "request", "consultation", "complaint", "compliment", "feedback", "unknown"),
@@ -219,7 +215,7 @@ def _tags(value: Any) -> list[str]:
     return tags
 
 
-async def _agent(hub: "Hub", login: str) -> int:
+async def _agent(hub: Rooms, login: str) -> int:
     found = await hub.store.read(answering.agent_id, login)
     if found is None:
         raise LookupError(f"there is no agent {login}")
@@ -227,7 +223,7 @@ async def _agent(hub: "Hub", login: str) -> int:
 
 
 def _set(
-    conn: Connection, hub: "Hub", matter: Matter, actor: str, values: dict[str, Any], said: dict[str, Any]
+    conn: Connection, hub: Rooms, matter: Matter, actor: str, values: dict[str, Any], said: dict[str, Any]
 ) -> bool:
     now = to_millis(hub.clock.now())
     if not answering.change(conn, matter, values, now):
@@ -235,43 +231,43 @@ def _set(
     was: dict[str, Any] = {name: matter.values[name] for name in said if name in matter.values}
     if "tags" in said:
         was["tags"], said = matter.tags, said | {"tags": _tags(said["tags"])}
-    _event(conn, hub, "query.set", matter.id, actor, {"was": was, "is": said})
+    leave(conn, hub, "query.set", matter.id, actor, {"was": was, "is": said})
     return True
 
 
-async def merge(hub: "Hub", actor: str, user: int, other: int, why: str) -> dict[str, str]:
+async def merge(hub: Rooms, actor: str, user: int, other: int, why: str) -> dict[str, str]:
     """`other` is the same person as `user`: one link, which `unmerge` revokes."""
     link = await hub.store.write(_merge, hub, actor, int(user), int(other), why)
     hub.fabric.wake("events")
     return {"link": str(link)}
 
 
-def _merge(conn: Connection, hub: "Hub", actor: str, user: int, other: int, why: str) -> int:
+def _merge(conn: Connection, hub: Rooms, actor: str, user: int, other: int, why: str) -> int:
     link = people.merge(
         conn, user, other, as_json({"via": "agent", "why": canonical(why, 1000)}), f"agent:{actor}",
         to_millis(hub.clock.now()), hub.store.ids.next,
     )  # fmt: skip
-    _event(conn, hub, "user.merged", user, actor, {"other": str(other), "link": str(link), "why": why})
+    leave(conn, hub, "user.merged", user, actor, {"other": str(other), "link": str(link), "why": why})
     return link
 
 
-async def unmerge(hub: "Hub", actor: str, link_id: int, why: str) -> dict[str, str]:
+async def unmerge(hub: Rooms, actor: str, link_id: int, why: str) -> dict[str, str]:
     """Revoke a link; queries that it alone had joined are split again."""
     split = await hub.store.write(_unmerge, hub, actor, int(link_id), why)
     hub.fabric.wake("events")
     return {"link": str(link_id), "split": str(split)}
 
 
-def _unmerge(conn: Connection, hub: "Hub", actor: str, link: int, why: str) -> int:
+def _unmerge(conn: Connection, hub: Rooms, actor: str, link: int, why: str) -> int:
     now = to_millis(hub.clock.now())
     undone = people.unmerge(conn, link, f"agent:{actor}", canonical(why, 1000), now, hub.store.ids.next)
     body = {"link": str(link), "why": why, "split": [str(number) for number in undone.queries]}
     for user in undone.users:
-        _event(conn, hub, "user.unmerged", user, actor, body)
+        leave(conn, hub, "user.unmerged", user, actor, body)
     return len(undone.queries)
 
 
-async def release(hub: "Hub", actor: str, ids: Sequence[int | str] | None = None) -> dict[str, str]:
+async def release(hub: Rooms, actor: str, ids: Sequence[int | str] | None = None) -> dict[str, str]:
     """Parked envelopes and outbox rows go on; None releases all of them."""
     wanted = None if ids is None else [int(number) for number in ids]
     envelopes, works = await hub.store.write(_release, hub, actor, wanted)
@@ -284,17 +280,17 @@ async def release(hub: "Hub", actor: str, ids: Sequence[int | str] | None = None
     return {"envelopes": str(envelopes), "outbox": str(works)}
 
 
-def _release(conn: Connection, hub: "Hub", actor: str, ids: Sequence[int] | None) -> tuple[int, int]:
+def _release(conn: Connection, hub: Rooms, actor: str, ids: Sequence[int] | None) -> tuple[int, int]:
     now = to_millis(hub.clock.now())
     envelopes = pending.release(conn, ids, hub.store.node)
     horizon = now + int(hub.config.delivery.horizon * 1000)
     works = rows.release(conn, rows.parked_ids(conn) if ids is None else ids, now, horizon)
     body = {"envelopes": [str(number) for number in envelopes], "outbox": works}
-    _event(conn, hub, "parked.released", 0, actor, body)
+    leave(conn, hub, "parked.released", 0, actor, body)
     return len(envelopes), works
 
 
-async def reprocess(hub: "Hub", actor: str, ids: Sequence[int | str] = (), since: int | None = None) -> dict[str, int]:
+async def reprocess(hub: Rooms, actor: str, ids: Sequence[int | str] = (), since: int | None = None) -> dict[str, int]:
     """Derive anew what came from envelopes: keeps ids, sends nothing, overrides no agent."""
     return await reprocess_all(hub, actor, [int(number) for number in ids], since)
 
@@ -302,15 +298,7 @@ async def reprocess(hub: "Hub", actor: str, ids: Sequence[int | str] = (), since
 # ---- shared ----------------------------------------------------------------------------------------------
 
 
-async def _matter(hub: "Hub", text: str) -> Matter:
-    reference = canonical_reference(text)
-    matter = None if reference is None else await hub.store.read(answering.matter, reference)
-    if matter is None:
-        raise LookupError(f"there is no query {text}")
-    return matter
-
-
-async def _answered(hub: "Hub", matter: Matter, to_message: int | None) -> tuple[Answerable, Route]:
+async def _answered(hub: Rooms, matter: Matter, to_message: int | None) -> tuple[Answerable, Route]:
     """The message that an answer goes to: the picked one, else the newest at the matter's assurance or above.
 
     Private ones come first: what was said in private is answered in public only if the agent picks a public message.
@@ -332,7 +320,7 @@ async def _answered(hub: "Hub", matter: Matter, to_message: int | None) -> tuple
     raise ValueError("nothing in this query can be answered: no configured instance reaches its sender")
 
 
-async def _preferred(hub: "Hub", message: Answerable, where: Route) -> Route:
+async def _preferred(hub: Rooms, message: Answerable, where: Route) -> Route:
     """Where the user wants answers, if they are reached there by an identity that is as sure, and sure at all."""
     said = await hub.store.read(visits.preferred, message.identity_id)
     if not said.channel or hub.instances[where.instance].channel == said.channel:
@@ -340,20 +328,6 @@ async def _preferred(hub: "Hub", message: Answerable, where: Route) -> Route:
     sure = max(1, message.assurance)
     own = [Identity(scheme=scheme, value=value) for scheme, value, assurance in said.identities if assurance >= sure]
     return reachable(hub.instances, said.channel, own) or where
-
-
-def _draft(conn: Connection, hub: "Hub", matter: Matter, to: Identity | None = None) -> Draft:
-    now = hub.clock.now()
-    wanted = Wanted(queries={matter.id}, identities={identity_hash(to)} if to else set())
-    return Draft(hub.store, gather(conn, wanted, to_millis(now)), now)
-
-
-def _event(conn: Connection, hub: "Hub", kind: str, subject: int, actor: str, body: Mapping[str, Any]) -> None:
-    event = NewEvent(
-        id=hub.store.ids.next(), kind=kind, subject_id=subject, actor=f"agent:{actor}",
-        at=to_millis(hub.clock.now()), body=msgspec.to_builtins(body),
-    )  # fmt: skip
-    add_events(conn, [event])
 
 
 def _re(subject: str) -> str:

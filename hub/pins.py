@@ -1,7 +1,5 @@
 """PINs as agents hand them out: `trunkline query pin`, and `{pin}` in the text of an acknowledgement."""
 
-from typing import TYPE_CHECKING
-
 from sqlalchemy import Connection
 
 from context_store import pins
@@ -10,12 +8,10 @@ from context_store.lookups import KnownQuery
 from context_store.times import to_millis
 from hub.acting import leave, matter_of
 from hub.draft import Draft
-
-if TYPE_CHECKING:
-    from hub.app import Hub
+from hub.rooms import Rooms
 
 
-async def issue_pin(hub: "Hub", actor: str, reference: str) -> dict[str, str]:
+async def issue_pin(hub: Rooms, actor: str, reference: str) -> dict[str, str]:
     """A PIN that continues the query by telephone, for a day; the ones before it end. It is shown once."""
     matter = await matter_of(hub, reference)
     if matter.state == "closed":
@@ -37,7 +33,7 @@ def shown(pin: str) -> str:
     return " ".join(pin[at : at + 3] for at in range(0, len(pin), 3))
 
 
-def _issue(conn: Connection, hub: "Hub", matter: Matter, actor: str) -> str:
+def _issue(conn: Connection, hub: Rooms, matter: Matter, actor: str) -> str:
     pin = pins.issue(conn, matter.id, to_millis(hub.clock.now()))
     leave(conn, hub, "pin.issued", matter.id, actor, {})
     return pin

@@ -7,7 +7,6 @@ text, folds, HTML, language, attachments). Who it is from, which query it stands
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from sqlalchemy import Connection
@@ -17,12 +16,10 @@ from context_store.audit import NewEvent, add_events
 from context_store.text import canonical
 from context_store.times import to_millis
 from hub.draft import as_json, kept_fields
+from hub.rooms import Rooms
 from hub.wanted import item_hash
 from hub.workers import Parsed
 from plugins import Media, Message
-
-if TYPE_CHECKING:
-    from hub.app import Hub
 
 PAGE = 100
 
@@ -34,7 +31,7 @@ class _Again(Struct, frozen=True):
     item: Message
 
 
-async def reprocess(hub: "Hub", actor: str, ids: Sequence[int], since: int | None) -> dict[str, int]:
+async def reprocess(hub: Rooms, actor: str, ids: Sequence[int], since: int | None) -> dict[str, int]:
     """Counts: `envelopes` read, `messages` written again, `new` items that are not recorded, `failed` to parse."""
     counts: Counter[str] = Counter({"envelopes": 0, "messages": 0, "new": 0, "failed": 0})
     after = 0
@@ -57,7 +54,7 @@ def _messages(parsed: Sequence[Parsed]) -> list[_Again]:
     return found
 
 
-def _write_again(conn: Connection, hub: "Hub", actor: str, again: Sequence[_Again]) -> dict[str, int]:
+def _write_again(conn: Connection, hub: Rooms, actor: str, again: Sequence[_Again]) -> dict[str, int]:
     known = rederive.messages_of_items(conn, [one.key for one in again])
     edited = rederive.edited_messages(conn, list(known.values()))
     wanted = {known[one.key]: one.item for one in again if one.key in known and known[one.key] not in edited}
@@ -90,7 +87,7 @@ def _row(number: int, item: Message) -> tuple[object, ...]:
     )
 
 
-def _attach_again(conn: Connection, hub: "Hub", wanted: dict[int, Message]) -> None:
+def _attach_again(conn: Connection, hub: Rooms, wanted: dict[int, Message]) -> None:
     """Attachments are replaced where their bytes are others now; what only the provider has is left alone."""
     old = rederive.attachments_of(conn, list(wanted))
     changed = {

@@ -7,19 +7,17 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hub.acting import leave
+from hub.rooms import Rooms
 from hub.rules import checked
-
-if TYPE_CHECKING:
-    from hub.app import Hub
 
 MOST = 100
 """Edits at once."""
 
 
-async def rules_edit(hub: "Hub", actor: str, edits: Sequence[Mapping[str, Any]], expected: str = "") -> dict[str, str]:
+async def rules_edit(hub: Rooms, actor: str, edits: Sequence[Mapping[str, Any]], expected: str = "") -> dict[str, str]:
     """Change the rules and put them in force on all nodes; nothing changes if the file would be refused.
 
     `expected` is the hash of the rule set that the editor has seen: another one is refused. Raises BadConfig with all

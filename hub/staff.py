@@ -4,25 +4,20 @@ Operations like those of `hub.operations`: each is told who acts, and leaves an 
 """
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
 from context_store import agents, tokens
 from context_store.agents import ROLES, Agent
-from context_store.audit import NewEvent, add_events
 from context_store.text import canonical
-from context_store.times import to_millis
+from hub.acting import leave
+from hub.rooms import Rooms
 from hub.web.auth import SETUP_LIFE
-
-if TYPE_CHECKING:
-    from hub.app import Hub
 
 _LOGIN = re.compile(r"[^\s\x00-\x1f\x7f<>\"']{1,100}")
 
 
-async def add_agent(hub: "Hub", actor: str, login: str, role: str, shown: str = "") -> dict[str, str]:
+async def add_agent(hub: Rooms, actor: str, login: str, role: str, shown: str = "") -> dict[str, str]:
     """A new agent, whom colleagues see as `shown`, and the link that sets the password."""
     if role not in ROLES:
         raise ValueError(f"there is no role {role}; there are: {', '.join(ROLES)}")
@@ -33,40 +28,40 @@ async def add_agent(hub: "Hub", actor: str, login: str, role: str, shown: str = 
     return {"login": login, "role": role, "link": _link(hub, secret)}
 
 
-def _add(conn: Connection, hub: "Hub", actor: str, login: str, role: agents.Role, name: str) -> str:
+def _add(conn: Connection, hub: Rooms, actor: str, login: str, role: agents.Role, name: str) -> str:
     if agents.find_agent(conn, login):
         raise ValueError(f"there is an agent {login} already: `trunkline agent reset-link {login}` makes a new link")
     agent = agents.create_agent(conn, hub.store.ids.next(), login, name, role, hub.store.now())
-    _event(conn, hub, "agent.added", agent, actor, {"role": role})
+    leave(conn, hub, "agent.added", agent.id, actor, {"login": agent.login, "role": role})
     return _issue(conn, hub, agent)
 
 
-async def reset_agent(hub: "Hub", actor: str, login: str) -> dict[str, str]:
+async def reset_agent(hub: Rooms, actor: str, login: str) -> dict[str, str]:
     """A new link, which ends the ones before. A disabled agent is let in again by it."""
     agent, secret = await hub.store.write(_reset, hub, actor, login)
     return {"login": agent.login, "role": agent.role, "link": _link(hub, secret)}
 
 
-def _reset(conn: Connection, hub: "Hub", actor: str, login: str) -> tuple[Agent, str]:
+def _reset(conn: Connection, hub: Rooms, actor: str, login: str) -> tuple[Agent, str]:
     agent = _find(conn, login)
     agents.enable(conn, agent.id)
-    _event(conn, hub, "agent.link_made", agent, actor, {"was_active": agent.active})
+    leave(conn, hub, "agent.link_made", agent.id, actor, {"login": agent.login, "was_active": agent.active})
     return agent, _issue(conn, hub, agent)
 
 
-async def disable_agent(hub: "Hub", actor: str, login: str) -> dict[str, str]:
+async def disable_agent(hub: Rooms, actor: str, login: str) -> dict[str, str]:
     """Out at once, everywhere; links that are not used yet end too."""
     agent = await hub.store.write(_disable, hub, actor, login)
     return {"login": agent.login, "role": agent.role}
 
 
-def _disable(conn: Connection, hub: "Hub", actor: str, login: str) -> Agent:
+def _disable(conn: Connection, hub: Rooms, actor: str, login: str) -> Agent:
     agent = _find(conn, login)
     if agent.role == "admin" and not agents.other_administrators(conn, agent.id):
         raise ValueError(f"{agent.login} is the last administrator who can log in: add another one first")
     agents.disable(conn, agent.id)
     tokens.revoke(conn, "password", agent.id, hub.store.now())
-    _event(conn, hub, "agent.disabled", agent, actor, {})
+    leave(conn, hub, "agent.disabled", agent.id, actor, {"login": agent.login})
     return agent
 
 
@@ -78,20 +73,12 @@ def _find(conn: Connection, login: str) -> Agent:
     return found[0]
 
 
-def _issue(conn: Connection, hub: "Hub", agent: Agent) -> str:
+def _issue(conn: Connection, hub: Rooms, agent: Agent) -> str:
     now = hub.store.now()
     tokens.revoke(conn, "password", agent.id, now)
     return tokens.issue(conn, "password", agent.id, now, SETUP_LIFE)
 
 
-def _link(hub: "Hub", secret: str) -> str:
+def _link(hub: Rooms, secret: str) -> str:
     url = hub.config.public_url or next(iter(hub.sockets), "")
     return f"{url}/console/setup/{secret}"
-
-
-def _event(conn: Connection, hub: "Hub", kind: str, agent: Agent, actor: str, body: Mapping[str, object]) -> None:
-    event = NewEvent(
-        id=hub.store.ids.next(), kind=kind, subject_id=agent.id, actor=f"agent:{actor}",
-        at=to_millis(hub.clock.now()), body={"login": agent.login, **body},
-    )  # fmt: skip
-    add_events(conn, [event])

@@ -4,7 +4,7 @@ An operation, told who acts; an import calls it for each user of a directory.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
@@ -12,9 +12,7 @@ from sqlalchemy import Connection
 from context_store import directory
 from context_store.text import canonical
 from hub.acting import leave
-
-if TYPE_CHECKING:
-    from hub.app import Hub
+from hub.rooms import Rooms
 
 COLUMNS = ("language", "vip", "organisation")
 TYPED = ("groups", "region", "contract")
@@ -22,7 +20,7 @@ MOST = 100
 """Fields of one user."""
 
 
-async def set_user(hub: "Hub", actor: str, user: int | str, changes: Mapping[str, Any]) -> dict[str, str]:
+async def set_user(hub: Rooms, actor: str, user: int | str, changes: Mapping[str, Any]) -> dict[str, str]:
     """Set what is known of a user; "" or an empty list takes it away. Other names go into `user.fields`."""
     if not changes:
         raise ValueError(f"nothing to set; there are: {', '.join((*COLUMNS, *TYPED))}, and fields of your own")
@@ -31,7 +29,7 @@ async def set_user(hub: "Hub", actor: str, user: int | str, changes: Mapping[str
     return {"user": str(user)}
 
 
-def _set(conn: Connection, hub: "Hub", actor: str, user: int, changes: Mapping[str, Any]) -> None:
+def _set(conn: Connection, hub: Rooms, actor: str, user: int, changes: Mapping[str, Any]) -> None:
     record = directory.record_of(conn, user)
     if record is None:
         raise LookupError(f"there is no user {user}")

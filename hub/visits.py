@@ -4,25 +4,20 @@ Whose it is comes from the hub's own word (`Person.proof`) at every call, never 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import msgspec
 import nh3
 from markdown_it import MarkdownIt
 
-from context_store import Store, announcements, evidence, visits
-from context_store.blobs import BlobStore
+from context_store import announcements, evidence, visits
 from context_store.lookups import KnownUser
 from context_store.references import canonical_reference
 from context_store.times import from_millis, to_millis
 from hub.communicate.route import reachable
-from hub.helping import Shelf
-from hub.instances import Instance
-from hub.keys import Keys
-from hub.rules import Rules
+from hub.rooms import Rooms
 from hub.triage import person_of
-from plugins import Clock, Fold, Help, Identity, Media, MediaRef, Notice, OwnLine, OwnQuery, Person, Service, Wishes
+from plugins import Fold, Help, Identity, Media, MediaRef, Notice, OwnLine, OwnQuery, Person, Service, Wishes
 from routing.catalogue import eligibility
 
 LONGEST = 32_000
@@ -34,29 +29,10 @@ PATIENCE, LOOK = 1.5, 0.05
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
-class Hub(Protocol):  # what a property is, its type says
-    """What this needs of the hub."""
-
-    @property
-    def store(self) -> Store: ...  # noqa: D102
-    @property
-    def blobs(self) -> BlobStore: ...  # noqa: D102
-    @property
-    def instances(self) -> Mapping[str, Instance]: ...  # noqa: D102
-    @property
-    def keys(self) -> Keys: ...  # noqa: D102
-    @property
-    def rules(self) -> Rules: ...  # noqa: D102
-    @property
-    def clock(self) -> Clock: ...  # noqa: D102
-    @property
-    def shelf(self) -> Shelf: ...  # noqa: D102
-
-
 class Visits:
     """`plugins.VisitDesk`."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Rooms) -> None:
         self._hub = hub
 
     async def queries(self, person: Person) -> Sequence[OwnQuery]:

@@ -8,7 +8,6 @@ told, and the mail opens a conversation of that address in the same matter, so t
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import Connection
@@ -29,17 +28,15 @@ from hub.instances import Instance
 from hub.keys import Keys
 from hub.matter import own_conversation
 from hub.recognise import Directory
+from hub.rooms import Rooms
 from plugins import Claim, Identity
-
-if TYPE_CHECKING:
-    from hub.app import Hub
 
 log = structlog.get_logger("trunkline.fallback")
 
 _SUBJECTS = {"en": "Our answer to your chat [{reference}]", "de": "Unsere Antwort auf Ihren Chat [{reference}]"}
 
 
-def watch(conn: Connection, hub: "Hub", message: int, instance: str) -> None:
+def watch(conn: Connection, hub: Rooms, message: int, instance: str) -> None:
     """In the transaction that writes an answer: look after it later, if its channel asks for that."""
     connector = hub.instances[instance].connector
     after = connector.capabilities.fallback_after if connector is not None else 0

@@ -25,8 +25,8 @@ from sqlalchemy import Connection
 from context_store import agents, tokens
 from context_store.engine import Store
 from context_store.text import canonical, hash_key
+from hub.rooms import Rooms
 from hub.web.peer import peer_of
-from hub.web.ports import Hub
 from hub.web.site import HUB
 
 log = structlog.get_logger("trunkline.login")
@@ -91,7 +91,7 @@ class Welcome(Struct):
     device: str
 
 
-async def log_in(hub: Hub, login: str, password: str, visit: Visit) -> Welcome | Literal["wrong", "wait"]:
+async def log_in(hub: Rooms, login: str, password: str, visit: Visit) -> Welcome | Literal["wrong", "wait"]:
     """A new session; "wrong" or, after too many tries, "wait". None of it tells whether the account exists."""
     login = agents.canonical_login(login)
     found = await hub.store.read(agents.find_agent, login)
@@ -138,19 +138,19 @@ async def _check(stored: str | None, password: str, *, known: bool) -> bool | No
         _in_line -= 1
 
 
-async def _knows(hub: Hub, device: str, agent_id: int) -> bool:
+async def _knows(hub: Rooms, device: str, agent_id: int) -> bool:
     if not device:
         return False
     return await hub.store.read(tokens.holder, "device", device, hub.store.now()) == agent_id
 
 
-async def _welcome(hub: Hub, agent_id: int, device: str = "") -> Welcome:
+async def _welcome(hub: Rooms, agent_id: int, device: str = "") -> Welcome:
     """Without a device that is known already the browser becomes one."""
     session, now = await open_session(hub, agent_id), hub.store.now()
     return Welcome(session, device or await hub.store.write(tokens.issue, "device", agent_id, now, DEVICE_LIFE))
 
 
-async def open_session(hub: Hub, agent_id: int) -> bytes:
+async def open_session(hub: Rooms, agent_id: int) -> bytes:
     """A fresh token, never one that the browser brought: nobody can fix a session beforehand."""
     token = secrets.token_urlsafe(32).encode()
     now = hub.store.now()
@@ -158,16 +158,16 @@ async def open_session(hub: Hub, agent_id: int) -> bytes:
     return token
 
 
-def cookie_name(hub: Hub) -> str:
+def cookie_name(hub: Rooms) -> str:
     """`__Host-` binds the cookie to this very host, but browsers take it over https alone."""
     return "__Host-trunkline" if _secure(hub) else "trunkline"
 
 
-def _secure(hub: Hub) -> bool:
+def _secure(hub: Rooms) -> bool:
     return hub.config.public_url.startswith("https:")
 
 
-def device_cookie(hub: Hub) -> str:
+def device_cookie(hub: Rooms) -> str:
     """As `cookie_name`."""
     return f"{cookie_name(hub)}-device"
 
@@ -178,7 +178,7 @@ def visit_of(request: web.Request) -> Visit:
     return Visit(peer_of(request), canonical(device, 200))
 
 
-def give_cookies(response: web.StreamResponse, hub: Hub, welcome: Welcome) -> None:
+def give_cookies(response: web.StreamResponse, hub: Rooms, welcome: Welcome) -> None:
     """Unreadable for scripts, never sent along from other sites; the session's is gone with the browser."""
     kept = {cookie_name(hub): (welcome.session.decode(), None), device_cookie(hub): (welcome.device, DEVICE_LIFE)}
     for name, (value, life) in kept.items():
@@ -186,7 +186,7 @@ def give_cookies(response: web.StreamResponse, hub: Hub, welcome: Welcome) -> No
         response.set_cookie(name, value, max_age=age, path="/", secure=_secure(hub), httponly=True, samesite="Strict")
 
 
-def take_cookie(response: web.StreamResponse, hub: Hub) -> None:
+def take_cookie(response: web.StreamResponse, hub: Rooms) -> None:
     """At logout."""
     response.del_cookie(cookie_name(hub), path="/", secure=_secure(hub), httponly=True, samesite="Strict")
 
@@ -229,7 +229,7 @@ async def setup_link(store: Store, public_url: str, agent_id: int) -> str:
     return f"{public_url}/console/setup/{await store.write(issue)}"
 
 
-async def link_lives(hub: Hub, token: str, visit: Visit) -> bool | Literal["wait"]:
+async def link_lives(hub: Rooms, token: str, visit: Visit) -> bool | Literal["wait"]:
     """May this link set a password? Tries at made-up ones are counted; "wait" after too many."""
     now, address = hub.store.now(), hash_key("setup-address", visit.peer)
     if not await hub.store.write(agents.count_try, {address: TRIES_ADDRESS}, now, WINDOW):
@@ -240,7 +240,7 @@ async def link_lives(hub: Hub, token: str, visit: Visit) -> bool | Literal["wait
     return True
 
 
-async def set_up(hub: Hub, token: str, password: str) -> Welcome | None:
+async def set_up(hub: Rooms, token: str, password: str) -> Welcome | None:
     """Set the password and log in; None if the link is used, too old or made up. Raises ValueError on a bad password.
 
     The caller has asked `link_lives`: nothing is hashed for strangers. The password is hashed before the link is used

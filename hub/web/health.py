@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from context_store import StoreAway, StoreBroken, evidence
 from hub.instances import Instance
+from hub.rooms import Rooms
 from hub.web import auth
-from hub.web.ports import Hub
 from hub.web.site import HUB
 
 PATIENCE = 2.0
@@ -41,7 +41,7 @@ class InstanceHealth(Struct, frozen=True, kw_only=True):
     """Seconds without a message before an alarm, as expected of it."""
 
 
-def instances(hub: Hub, health: evidence.Health) -> list[InstanceHealth]:
+def instances(hub: Rooms, health: evidence.Health) -> list[InstanceHealth]:
     """The store's counts beside what each instance did, also for those that are configured no more."""
     return [_instance(hub.instances.get(accounts.instance), accounts) for accounts in health.accounts]
 
@@ -122,7 +122,7 @@ def _ages(backlog: evidence.Backlog, now: int) -> dict[str, float | None]:
     return {f"oldest_{name}_age": None if at is None else max(0.0, (now - at) / 1000) for name, at in since.items()}
 
 
-async def _answers(hub: Hub) -> bool:
+async def _answers(hub: Rooms) -> bool:
     try:
         async with asyncio.timeout(PATIENCE):
             return await hub.store.read(evidence.answers)

@@ -9,10 +9,10 @@ import msgspec
 from aiohttp import web
 
 from hub.instances import Instance
+from hub.rooms import Rooms
 from hub.web import visitors
 from hub.web.bodies import body
 from hub.web.peer import peer_of
-from hub.web.ports import Hub
 from hub.web.site import HUB, for_people, problem_page
 from plugins import Reply, Request
 
@@ -53,7 +53,7 @@ def _limit(instance: Instance | None) -> int:
     return capabilities.max_body if capabilities else 0
 
 
-def described(hub: Hub, request: web.Request, body: bytes) -> Request:
+def described(hub: Rooms, request: web.Request, body: bytes) -> Request:
     """The request as the contract has it: cookies are the web server's."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in request.raw_headers:

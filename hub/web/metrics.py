@@ -18,8 +18,8 @@ from prometheus_client.registry import Collector
 from context_store import StoreAway, StoreBroken
 from context_store.evidence import SETTLED
 from context_store.figures import Figures, figures
+from hub.rooms import Rooms
 from hub.web.health import state_of, trusted
-from hub.web.ports import Hub
 
 KEPT = 1.0
 """Seconds that an answer is good for: several collectors cost one read."""
@@ -30,7 +30,7 @@ PATIENCE = 5.0
 class Scrape:
     """The answer to a scrape, kept for a moment."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Rooms) -> None:
         self._hub = hub
         self._lock = asyncio.Lock()
         self._at = float("-inf")
@@ -69,7 +69,7 @@ async def metrics(request: web.Request) -> web.Response:
 class _Evidence(Collector):
     """One moment's figures as metric families."""
 
-    def __init__(self, hub: Hub, found: Figures | None) -> None:
+    def __init__(self, hub: Rooms, found: Figures | None) -> None:
         self._hub = hub
         self._found = found
         self._now = hub.store.now()

@@ -7,9 +7,10 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from hub.rooms import Rooms
 from hub.web.health import PRIVATE, healthz
 from hub.web.metrics import SCRAPE, Scrape, metrics
-from hub.web.ports import Hub, Operations
+from hub.web.ports import Operations
 from hub.web.site import HUB, OPERATIONS
 from plugins import TrunklineError
 
@@ -55,7 +56,7 @@ async def _run(request: web.Request) -> web.Response:
         return _problem(500, "failed", f"{type(error).__name__}: {error}")
 
 
-def make_ops_app(hub: Hub, operations: Operations) -> web.Application:
+def make_ops_app(hub: Rooms, operations: Operations) -> web.Application:
     """POST /ops/{name}, and the figures; to be served on a unix socket with mode 0600."""
     app = web.Application(client_max_size=LARGEST)
     app[HUB], app[OPERATIONS] = hub, operations

@@ -8,15 +8,15 @@ from aiohttp import web
 
 from context_store import evidence
 from hub.instances import Instance
+from hub.rooms import Rooms
 from hub.web.peer import peer_of
-from hub.web.ports import Hub
 from hub.web.site import HUB, problem_page, render
 
 LOOKS = 300
 """Receipt pages of one address in a minute: a page looks again every 3 s, and many people may share an address."""
 
 
-def forms(hub: Hub) -> list[Instance]:
+def forms(hub: Rooms) -> list[Instance]:
     """The portals that work."""
     return [each for each in hub.instances.values() if each.has("site") and each.channel == "portal"]
 

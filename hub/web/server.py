@@ -7,13 +7,14 @@ from aiohttp import http_parser, web
 from aiohttp.web_protocol import RequestPayloadError
 
 from context_store import StoreAway
+from hub.rooms import Rooms
 from hub.web import contents, login, plugged, portal, queries, record, sites, upkeep, visitors
 from hub.web.bodies import BODIES, Bodies
 from hub.web.guard import Handler, Route, mount, refuse_foreign_posts
 from hub.web.health import healthz, readyz
 from hub.web.inbound import inbound
 from hub.web.metrics import SCRAPE, Scrape, metrics
-from hub.web.ports import Hub, Operations
+from hub.web.ports import Operations
 from hub.web.protocol import Runner
 from hub.web.site import HUB, OPERATIONS, add_headers, asset, for_people, problem_page
 
@@ -62,7 +63,7 @@ def _refusal(request: web.Request, error: web.HTTPException) -> web.StreamRespon
     return response
 
 
-def make_app(hub: Hub, operations: Operations) -> web.Application:
+def make_app(hub: Rooms, operations: Operations) -> web.Application:
     """Serve it with `runner`.
 
     Raises:

@@ -15,11 +15,12 @@ from msgspec import Struct
 
 from context_store.shapes import MessageView
 from context_store.times import from_millis
+from hub.rooms import Rooms
 from hub.web.fit import FILES
-from hub.web.ports import Hub, Operations
+from hub.web.ports import Operations
 from plugins import CAUSES
 
-HUB = web.AppKey("hub", Hub)
+HUB = web.AppKey("hub", Rooms)
 OPERATIONS = web.AppKey("operations", Operations)
 
 HEADERS = {

@@ -12,9 +12,9 @@ from context_store import tokens, visits
 from context_store.audit import NewEvent, add_events
 from context_store.text import canonical
 from hub.instances import Instance
+from hub.rooms import Rooms
 from hub.web.guard import SAFE, same_origin
 from hub.web.peer import peer_of
-from hub.web.ports import Hub
 from hub.web.site import HUB, problem_page, render
 from plugins import Identity, Person
 
@@ -25,12 +25,12 @@ LOOKS = 60
 DEAD = "This link was used, is too old, or is not one of ours. Ask for a new one."
 
 
-def cookie_name(hub: Hub) -> str:
+def cookie_name(hub: Rooms) -> str:
     """`__Host-` binds the cookie to this very host, but browsers take it over https alone."""
     return "__Host-trunkline-visit" if _secure(hub) else "trunkline-visit"
 
 
-def _secure(hub: Hub) -> bool:
+def _secure(hub: Rooms) -> bool:
     return hub.config.public_url.startswith("https:")
 
 
@@ -46,7 +46,7 @@ async def person(request: web.Request) -> Person | None:
     return Person(identity=identity, proof=hub.keys.vouch(identity.scheme, identity.value))
 
 
-async def _visitor(hub: Hub, kind: str, secret: str) -> visits.Visitor | None:
+async def _visitor(hub: Rooms, kind: str, secret: str) -> visits.Visitor | None:
     secret = canonical(secret, 200)
     return await hub.store.read(visits.visitor, kind, secret, hub.store.now()) if secret else None
 
@@ -118,7 +118,7 @@ async def leave(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _event(hub: Hub, who: visits.Visitor, kind: str, instance: str) -> NewEvent:
+def _event(hub: Rooms, who: visits.Visitor, kind: str, instance: str) -> NewEvent:
     return NewEvent(
         id=hub.store.ids.next(), kind=kind, subject_id=who.user_id, actor=f"identity:{who.id}", at=hub.store.now(),
         body={"instance": instance},
