@@ -1,4 +1,4 @@
-"""Named points at which a test may kill the process (R9): no-ops unless armed by `TRUNKLINE_CRASH=name[:nth]`.
+"""Named points at which a test may kill the process (R9): no-ops unless armed by `TRUNKLINE_CRASH=name[:nth[:STOP]]`.
 
 They live on this floor because the journal and the blob store have them too; `hub/cli` arms them from the
 configuration's environment. A test greps the names and fails if one of them is never hit.
@@ -8,24 +8,29 @@ import os
 import signal
 
 _armed: dict[str, int] = {}
+_signals: dict[str, signal.Signals] = {}
 _off: set[str] = set()
 
 
 def arm(spec: str, off: str = "") -> None:
-    """`name` or `name:nth` kills at that visit; `off` names protections that a positive control switches off."""
+    """`name` or `name:nth` kills at that visit, `name:nth:STOP` makes the process stand still there.
+
+    `off` names protections that a positive control switches off.
+    """
     if spec:
-        name, _, nth = spec.partition(":")
+        name, nth, how = (*spec.split(":"), "", "")[:3]
         _armed[name] = int(nth or 1)
+        _signals[name] = signal.Signals[f"SIG{how or 'KILL'}"]
     _off.update(part for part in off.split(",") if part)
 
 
 def crashpoint(name: str) -> None:
-    """SIGKILL to ourselves at the armed visit: nothing is flushed, as when the power goes."""
+    """SIGKILL to ourselves at the armed visit: nothing is flushed, as without power; or SIGSTOP, until SIGCONT."""
     if not _armed or name not in _armed:
         return
     _armed[name] -= 1
     if _armed[name] == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), _signals[name])
 
 
 def protected(name: str) -> bool:

@@ -173,18 +173,18 @@ def settle(conn: Connection, settled: Sequence[Settled], now: int) -> set[int]:
     """Settle claims; returns the ids whose fence was still theirs."""
     if not settled:
         return set()
-    leased = select(_o.id, _o.fence).where(_o.id.in_([s.id for s in settled]), _o.state == "leased")
-    fences = {row.id: row.fence for row in conn.execute(leased.order_by(_o.id).with_for_update())}
-    mine = [s for s in settled if s.id in fences and (fences[s.id] == s.fence or not protected("fence"))]
+    leased = select(_o.id, _o.fence, _o.maybe_duplicate).where(_o.id.in_([s.id for s in settled]), _o.state == "leased")
+    held = {row.id: row for row in conn.execute(leased.order_by(_o.id).with_for_update())}
+    mine = [s for s in settled if s.id in held and (held[s.id].fence == s.fence or not protected("fence"))]
     rows = [
         (
             s.id,
-            fences[s.id],
+            held[s.id].fence,
             s.state,
             s.due_at,
             s.cause,
             s.trace,
-            s.maybe_duplicate,
+            s.maybe_duplicate or held[s.id].maybe_duplicate,
             None,
             None if s.state in OPEN else now,
         )
@@ -193,6 +193,17 @@ def settle(conn: Connection, settled: Sequence[Settled], now: int) -> set[int]:
     columns = ("id", "fence", "state", "due_at", "cause", "trace", "maybe_duplicate", "lease_until", "settled_at")
     bulk.update(conn, t.outbox, columns, rows, keys=2)
     return {s.id for s in mine}
+
+
+def made(conn: Connection, ids: Collection[int]) -> dict[tuple[int, int], str | None]:
+    """(outbox, n) → what the step did, as JSON; None: not done."""
+    found = conn.execute(select(_s.outbox_id, _s.n, _s.done).where(_s.outbox_id.in_(ids)))
+    return {(row.outbox_id, row.n): row.done for row in found}
+
+
+def doubt(conn: Connection, ids: Collection[int]) -> None:
+    """A person must know that these may have gone out twice."""
+    conn.execute(update(t.outbox).where(_o.id.in_(ids)).values(maybe_duplicate=True))
 
 
 def delivered(conn: Connection, rows: Sequence[tuple[int, str, str, bytes]]) -> None:

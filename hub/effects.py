@@ -37,9 +37,9 @@ class Result(Struct, frozen=True):
         return msgspec.json.encode(self.done).decode()
 
     @classmethod
-    def stored(cls, row: StepRow) -> "Result":
+    def stored(cls, done: str) -> "Result":
         """From the step's row."""
-        return cls(msgspec.json.decode(row.done or "", type=Done))
+        return cls(msgspec.json.decode(done, type=Done))
 
 
 class Effects:

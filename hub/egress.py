@@ -263,6 +263,7 @@ class Client:
             trace = aiohttp.TraceConfig()
             trace.on_connection_create_end.append(_connected)
             trace.on_connection_reuseconn.append(_connected)
+            trace.on_request_chunk_sent.append(_sending)
             trace.on_request_redirect.append(_redirected)
             self._sessions[plain] = aiohttp.ClientSession(
                 connector=connector,
@@ -284,6 +285,13 @@ async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, 
     if trip.may is not None:
         trip.may()
     trip.connected = True
+
+
+async def _sending(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
+    """Just before the bytes: aiohttp's own task writes a body, and the node may have stood still meanwhile."""
+    trip = context.trace_request_ctx
+    if trip is not None and trip.may is not None:
+        trip.may()
 
 
 async def _redirected(_session: aiohttp.ClientSession, _context: SimpleNamespace, params: Any) -> None:

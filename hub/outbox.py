@@ -190,7 +190,7 @@ class Outbox:
         came = work.came
         for step in work.steps:
             if step.done is not None:
-                done.append(Result.stored(step))
+                done.append(Result.stored(step.done))
                 continue
             result = await self.effects.have(work, step, came, done, lambda: self._may(work))
             done.append(result)
@@ -363,8 +363,10 @@ def _keep_plans(conn: Connection, works: Sequence[Work], now: int) -> None:
 
 
 def _step_done(conn: Connection, work: Work, n: int, done: str, following: int, now: int) -> bool:
-    """False: the lease was lost; the step is kept as done all the same, since it is."""
+    """False: the lease was lost; the step is kept as done all the same, since it is; if twice, a person must know."""
     mine = rows.holds(conn, work.id, work.fence)
+    if not mine:
+        rows.doubt(conn, [work.id])
     rows.finish_steps(conn, [(work.id, n, done)], [(work.id, following, now)] if mine else [])
     return mine
 

@@ -78,12 +78,33 @@ def settle_all(conn: Connection, batch: Sequence[Settlement], next_id: Callable[
         and one.settled.state in ("parked", "uncertain", "cancelled")
     ]  # fmt: skip
     rows.delivery_state(conn, failed)
-    add_events(conn, [event for one in held if (event := _event(one, next_id(), now)) is not None])
+    twice = _twice(conn, [one for one in batch if one.results and one.work is not None and one.work.id not in mine])
+    add_events(conn, [event for one in (*held, *twice) if (event := _event(one, next_id(), now)) is not None])
     for one in batch:
         if one.alarm is not None:
             alarms.raise_(conn, one.alarm[0], one.alarm[1], now)
         elif one.calm:
             alarms.clear(conn, one.calm, now)
+
+
+def _twice(conn: Connection, lost: Sequence[Settlement]) -> list[Settlement]:
+    """Effects of a node that stood still at the last moment, whose work another one had taken over meanwhile.
+
+    No check before the effect can come late enough, so it is told afterwards: flagged, and the journey names ours.
+    Where the other node found our very effect, nothing happened twice.
+    """
+    known = rows.made(conn, [one.work.id for one in lost if one.work]) if lost else {}
+    found = []
+    for one in lost:
+        if one.work is None or one.settled is None:
+            continue
+        theirs = known.get((one.work.id, len(one.results) - 1))
+        if theirs is None or Result.stored(theirs).done.ref != one.results[-1].done.ref:
+            settled = msgspec.structs.replace(one.settled, maybe_duplicate=True)
+            found.append(msgspec.structs.replace(one, settled=settled))
+    if found:
+        rows.doubt(conn, [one.work.id for one in found if one.work])
+    return found
 
 
 def _overtaken(

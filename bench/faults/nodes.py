@@ -10,8 +10,9 @@ from pathlib import Path
 
 from bench.faults.checker import Verdict
 from bench.faults.load import Load
-from bench.faults.nemesis import Times, acknowledged, judged, loading
+from bench.faults.nemesis import LIMIT, Times, acknowledged, judged, loading
 from bench.faults.place import Place
+from bench.faults.served import Served
 from tests.faultproxy import Fault, FaultProxy
 from tests.servers import PostgreSQL, Redis
 
@@ -90,10 +91,12 @@ class NodeControl:
     """Seconds that an effect takes at most."""
     stop: float
     """Seconds that a node is stopped."""
+    at: str = ""
+    """Where the first node stops by itself; else both are stopped from outside, wherever they are."""
 
 
 NODE_CONTROLS = (
-    NodeControl("lease-out", "dup_effect", targets=("b",), slow=0.5, stop=4.0),
+    NodeControl("lease-out", "dup_effect", targets=("b",), slow=0.1, stop=6.0, at="out.before_send:20:STOP"),
     NodeControl("fence", "dup_effect", targets=("c",), slow=1.5, stop=1.6),
 )
 
@@ -102,18 +105,28 @@ async def node_control(place: Place, one: NodeControl, *, off: str) -> Verdict:
     """A short run without the protection (or with it, `off` empty), in which nothing else goes wrong."""
     async with place.far_side(loses=0.0, slow=one.slow):
         load = Load(place, lanes=24, think=0.005, kinds="hook", targets=one.targets, patience=PATIENCE)
-        for node in place.nodes:
-            node.start({"TRUNKLINE_UNPROTECTED": off} if off else None)
+        for number, node in enumerate(place.nodes):
+            node.start({"TRUNKLINE_UNPROTECTED": off, "TRUNKLINE_CRASH": "" if number else one.at})
         for node in place.nodes:
             await node.ready()
         async with loading(load):
-            for node in place.nodes:
+            for node in place.nodes[:1] if one.at else place.nodes:
                 await asyncio.sleep(2)
-                node.signal(signal.SIGSTOP)
+                if one.at:
+                    await _stands_still(node)
+                else:
+                    node.signal(signal.SIGSTOP)
                 await asyncio.sleep(one.stop)
                 node.signal(signal.SIGCONT)
             await asyncio.sleep(3)
         return await judged(place)
+
+
+async def _stands_still(node: Served) -> None:
+    """Until it has met the point at which it stops. Raises Died if it never will."""
+    async with asyncio.timeout(LIMIT):
+        while not node.stands_still:  # noqa: ASYNC110  # a process has no event
+            await asyncio.sleep(0.05)
 
 
 async def reply_lost(place: Place, postgresql: PostgreSQL, *, seconds: float, chance: float) -> tuple[Verdict, int]:

@@ -71,6 +71,13 @@ class Served:
             return self._run.poll()
         return self._forked.exitcode if self._forked is not None else 0
 
+    @property
+    def stands_still(self) -> bool:
+        """Stopped by a signal. Raises Died."""
+        if self.exitcode is not None:
+            raise Died(f"exit code {self.exitcode}\n{self.tail()}")
+        return Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "T"
+
     async def ready(self) -> None:
         """Until it takes connections. Raises Died."""
         deadline = time.monotonic() + START_LIMIT

@@ -1,14 +1,21 @@
-"""Two nodes on one PostgreSQL and one Redis, while one of these four is harmed: the quick tier (R9, R12).
-
-The controls are a matter of chance and time: `python -m bench faults --only nodes` has them.
-"""
+"""Two nodes on one PostgreSQL and one Redis, while one of these four is harmed: the quick tier (R9, R12)."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from bench.faults.campaign import placed
-from bench.faults.nodes import BACK, HARMS, MOST_MB, harmed, overloaded, reply_lost
+from bench.faults.nodes import (
+    BACK,
+    HARMS,
+    MOST_MB,
+    NODE_CONTROLS,
+    NodeControl,
+    harmed,
+    node_control,
+    overloaded,
+    reply_lost,
+)
 from bench.faults.place import Place
 from tests.servers import PostgreSQL, Redis, room
 
@@ -41,6 +48,23 @@ async def test_two_nodes_lose_double_and_misorder_nothing(
     print(name, verdict.line())
     assert verdict.good, (verdict.line(), verdict.problems)
     assert verdict.acked > 20
+
+
+@pytest.mark.parametrize("one", NODE_CONTROLS, ids=lambda one: one.off)
+async def test_nodes_without_their_protection_turn_the_checker_red(
+    seed: int, own_postgresql: PostgreSQL, redis_server: Redis, one: NodeControl
+):
+    for _ in range(1 if one.at else 3):  # without a point to stop at, chance decides whether both meet over one work
+        with placed(own_postgresql.database(), seed, nodes=2, fabric=redis_server.url) as place:
+            verdict = await node_control(place, one, off=one.off)
+        if getattr(verdict, one.red) > 0:
+            return
+    pytest.fail(verdict.line())
+
+
+async def test_a_node_that_stood_still_before_an_effect_leaves_it_to_the_other(two_nodes: Place):
+    verdict = await node_control(two_nodes, NODE_CONTROLS[0], off="")
+    assert verdict.good, (verdict.line(), verdict.problems)
 
 
 async def test_a_commit_whose_answer_is_lost_loses_and_doubles_nothing(seed: int):

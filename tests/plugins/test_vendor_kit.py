@@ -39,8 +39,7 @@ def kit(written: Any, **members: Any) -> VendorConformance:
     cls = type("Flawed", (connector.SoundChat,), {name: make(connector.SoundChat) for name, make in members.items()})
     values = {"cls": cls, "table": {"secret": "env:SECRET", "token": "env:TOKEN"}, "signature_header": "x-signature"}
     values["far"] = lambda made: stand_in.SoundChatStandIn(made.secret("SECRET"), made.secret("TOKEN"))
-    made = type("Kit", (VendorConformance,), values)()
-    return made
+    return type("Kit", (VendorConformance,), values)()
 
 
 def other_items(change: Any) -> Any:
