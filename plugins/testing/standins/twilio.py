@@ -64,6 +64,10 @@ class Account:
         """The token."""
         return {"TWILIO_TOKEN": self._token}
 
+    def refusal(self, trouble: str) -> web.Response:
+        """By the table."""
+        return error(*TROUBLES[trouble])
+
     def sid(self, kind: str) -> str:
         """A new SID of that kind."""
         return f"{kind}{next(self._numbers):032x}"
@@ -116,10 +120,6 @@ class TwilioSms(Account, StandIn):
     def failed(self, fault: Fault) -> web.Response:
         """429 with its code."""
         return error(fault.status, 20429 if fault.status == 429 else 20500, "Too Many Requests", fault.after)
-
-    def refusal(self, trouble: str) -> web.Response:
-        """By the table."""
-        return error(*TROUBLES[trouble])
 
     @property
     def table(self) -> Mapping[str, Any]:
