@@ -17,6 +17,7 @@ from msgspec import Struct
 import connectors.channels
 import connectors.ticketing
 from hub.doors import clashes, doors, listen_address
+from hub.plain import read_plain
 from hub.settings import (
     STORE_WORDS,
     STORES,
@@ -60,6 +61,8 @@ __all__ = [
 ENVIRON: Mapping[str, str] = os.environ  # noqa: TID251  # the one place
 DEFAULT_FILE = "plugins.toml"
 _SLUG = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
+_LARGEST = 4 << 20
+"""Bytes: some ten thousand instances."""
 _TABLES = ("hub", "plugins", "instance", "organisation", "team")
 
 SettingsT = TypeVar("SettingsT", bound=Struct)
@@ -214,7 +217,7 @@ def load_place(path: Path, environ: Mapping[str, str] = ENVIRON) -> Place:
 def read_document(path: Path) -> dict[str, Any]:
     """The file as TOML. Raises BadConfig, with line and column where there are any."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(read_plain(path, _LARGEST).decode("utf-8-sig"))
     except OSError as error:
         what, fix = f"can't be read: {error.strerror}", "`trunkline init` writes one"
     except UnicodeDecodeError as error:

@@ -19,15 +19,15 @@ from context_store.times import to_millis
 from hub.config import Config
 from hub.fabric import Fabric
 from hub.offers import Offers
+from hub.plain import read_plain
 from hub.texts import Texts
 from hub.triage import Judging, asked_by
 from plugins import BadConfig, Clock, Problem
 from routing import Mention, RuleSet, load_rules
+from routing.load import MAX_BYTES
 
 log = structlog.get_logger("trunkline.rules")
 
-LARGEST = 64 << 20
-"""Bytes of a rules file that are read."""
 ALARM, SHADOW_ALARM = "rules", "rules.shadow"
 ALARM_MOST = 20_000
 """Characters of an alarm: what is wrong with a file, all of it."""
@@ -47,13 +47,9 @@ def read_rules(path: Path, config: Config | None = None) -> RuleSet:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
+        return read_plain(path, MAX_BYTES)
     except OSError as error:
         raise BadConfig([Problem(file=path.name, key="", what=f"can't be read: {error.strerror}")]) from error
-    if len(data) > LARGEST:
-        raise BadConfig([Problem(file=path.name, key="", what=f"is larger than {LARGEST >> 20} MiB")])
-    return data
 
 
 def checked(data: bytes, name: str, config: Config | None) -> RuleSet:
@@ -243,7 +239,7 @@ class Rules:
 
     async def _agree(self) -> None:
         """A file that says something else than what is in force would mislead whoever reads it here."""
-        own = await asyncio.to_thread(_source, self._config.rules)
+        own = await asyncio.to_thread(source_of, self._config.rules)
         now, host = to_millis(self._clock.now()), socket.gethostname()
         if own != self.current.source:
             what = f"{self._config.rules.name} on {host} is not what is in force: take it from another node"
@@ -287,7 +283,8 @@ def _stamp(path: Path) -> Stamp | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _source(path: Path) -> bytes:
+def source_of(path: Path) -> bytes:
+    """What stands in the file; nothing where it can't be read."""
     try:
         return _read(path)
     except BadConfig:

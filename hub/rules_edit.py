@@ -11,7 +11,7 @@ from typing import Any
 
 from hub.acting import leave
 from hub.rooms import Rooms
-from hub.rules import checked
+from hub.rules import checked, source_of
 
 MOST = 100
 """Edits at once."""
@@ -32,7 +32,7 @@ async def rules_edit(hub: Rooms, actor: str, edits: Sequence[Mapping[str, Any]],
         raise ValueError(f"expected 1 to {MOST} edits")
     path = hub.config.rules
     before = rules.current
-    if await asyncio.to_thread(path.read_bytes) != before.source:
+    if await asyncio.to_thread(source_of, path) != before.source:
         raise ValueError(f"{path.name} is not what is in force here: mend it first")
     text = await asyncio.to_thread(edited, before.source.decode(), edits)
     await asyncio.to_thread(_write, path, text, hub.config)

@@ -56,6 +56,9 @@ def _decode(data: bytes, file: str) -> str:
         raise _refused(file, f"{len(data):,} bytes are too many", f"at most {MAX_BYTES:,}")
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise _refused(file, "begins with a byte order mark", "save it as UTF-8 without BOM")
+    if (nul := data.find(0)) >= 0:
+        line = data.count(b"\n", 0, nul) + 1
+        raise _refused(f"{file}:{line}", "is not TOML: it has a NUL byte", "is it UTF-16? save it as UTF-8")
     try:
         return data.decode()
     except UnicodeDecodeError as error:

@@ -13,6 +13,8 @@ from hub.cli import lists
 from hub.cli.access import place, reading
 from hub.cli.common import DEFAULT, WELL, Absent, CommandError, Common
 from hub.cli.output import as_json, nearest, say, visible, when
+from hub.plain import read_plain
+from hub.rules import read_rules
 from hub.stored import facts_of_stored
 from plugins import BadConfig, Problem
 from routing import Explanation, Facts, RuleSet, explain, in_words, load_rules
@@ -42,7 +44,8 @@ def explain_(
     """
     file = Path(what)
     if file.suffix == ".json" or file.is_file():
-        facts, chosen, told = _sample(file), _load(rules or place(common).rules), f"by {rules or place(common).rules}"
+        by = rules or place(common).rules
+        facts, chosen, told = _sample(file), read_rules(by), f"by {by}"
     elif what.isdecimal() and canonical_reference(what) is None:
         facts, chosen, told = _message(common, int(what), rules)
     else:
@@ -74,7 +77,7 @@ def _decided(common: Common, reference: str, rules: Path | None) -> tuple[Facts,
         raise Absent(f"the rules that decided {visible(reference)} are not kept any more: --rules names others")
     decision, source = found
     facts = msgspec.json.decode(decision.facts, type=Facts)
-    chosen = _load(rules) if rules else load_rules(source or b"", f"rules {decision.rule_set[:12]}")
+    chosen = read_rules(rules) if rules else load_rules(source or b"", f"rules {decision.rule_set[:12]}")
     beside = lists.offers(each for each in view.opinions if each.decision_id == newest)
     return facts, chosen, "\n".join((f"decided {when(decision.at)} by rules {decision.rule_set[:12]}", *beside))
 
@@ -89,9 +92,9 @@ def _message(common: Common, number: int, rules: Path | None) -> tuple[Facts, Ru
     if found is not None and (found[1] is not None or rules):
         decision, source = found
         facts = msgspec.json.decode(decision.facts, type=Facts)
-        chosen = _load(rules) if rules else load_rules(source or b"", f"rules {decision.rule_set[:12]}")
+        chosen = read_rules(rules) if rules else load_rules(source or b"", f"rules {decision.rule_set[:12]}")
         return facts, chosen, f"decided {when(decision.at)} by rules {decision.rule_set[:12]}"
-    chosen = _load(rules or place(common).rules)
+    chosen = read_rules(rules or place(common).rules)
     told = f"not judged: it belongs to {stored.reference}. By {rules or place(common).rules} it would be:"
     return facts_of_stored(stored, chosen), chosen, told
 
@@ -104,17 +107,9 @@ def _newest(decisions: tuple[DecisionView, ...], reference: str) -> int:
     raise Absent(f"no rules have judged {visible(reference)}")
 
 
-def _load(file: Path) -> RuleSet:
-    try:
-        return load_rules(file.read_bytes(), file.name)
-    except OSError as error:
-        raise BadConfig([Problem(file=str(file), key="", what=f"can't be read: {error.strerror}")]) from error
-
-
 def _sample(file: Path) -> Facts:
     try:
-        with file.open("rb") as stream:
-            given = msgspec.json.decode(stream.read(SAMPLE_LIMIT), type=dict[str, Any])
+        given = msgspec.json.decode(read_plain(file, SAMPLE_LIMIT), type=dict[str, Any])
     except OSError as error:
         raise CommandError(f"{file} can't be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -10,6 +10,8 @@ from cyclopts import Parameter
 from hub.cli.access import perform, place
 from hub.cli.common import DEFAULT, WELL, CommandError, Common, Usage
 from hub.cli.output import as_json, say, visible
+from hub.plain import read_plain
+from routing.load import MAX_BYTES
 
 
 def edit(
@@ -98,6 +100,6 @@ def _put(table: dict[str, Any], path: list[str], value: Any) -> None:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8").splitlines()
+        return read_plain(file, MAX_BYTES).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{file} can't be read: {error}") from error

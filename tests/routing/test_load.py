@@ -195,11 +195,12 @@ expect = { rule = "vpn", tags = ["x"] }
 HOSTILE = {
     "BOM": (b"\xef\xbb\xbf" + DEFAULT.encode(), "begins with a byte order mark"),
     "UTF-16": (DEFAULT.encode("utf-16"), "begins with a byte order mark"),
+    "UTF-16 without a mark": (DEFAULT.encode("utf-16-le"), "rules.toml:2: is not TOML: it has a NUL byte"),
     "Latin-1": (DEFAULT.encode() + "# ü".encode("latin-1"), "rules.toml:7: is not UTF-8: byte 0xfc"),
     "half-written": (DEFAULT.encode() + b'[[rule]]\nname = "a', "rules.toml:8: is not TOML"),
     "nested lists": (b"x = " + b"[" * 500, "too deep"),
     "nested tables": (b"x = " + b"{a = " * 500, "too deep"),
-    "nested not": (rule("not." * 40 + 'channel = "chat"').encode(), "more than 32 deep"),
+    "nested not": (rule("not." * 40 + 'channel = "chat"').encode() + DEFAULT.encode(), "more than 32 deep"),
     "500 nested not": (rule("not." * 500 + 'channel = "chat"').encode(), "more than 100 parts"),
     "long key": (b".".join([b"a"] * 100_000) + b" = 1", "more than 100 parts"),
     "NUL": (b"\0", "is not TOML"),
@@ -207,8 +208,9 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("data", "what"), HOSTILE.values(), ids=HOSTILE)
-def test_hostile_file_is_refused_with_a_clear_message(data, what):
-    assert any(what in problem for problem in problems(data)), problems(data)
+def test_hostile_file_is_refused_with_one_clear_message(data, what):
+    (problem,) = problems(data)
+    assert what in problem
 
 
 class Huge(bytes):
