@@ -41,8 +41,8 @@ format: $(STAMPS)/dev ## let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-faults: $(STAMPS)/dev $(STAMPS)/debian ## the long fault campaigns (make test has their quick tier)
-	$(BIN)/python -m bench faults
+faults: $(STAMPS)/dev $(STAMPS)/debian ## the long fault campaigns (make test has their quick tier); ARGS=--quick: few rounds
+	$(BIN)/python -m bench faults $(ARGS)
 	TRUNKLINE_RULE_PAIRS=100000 $(BIN)/pytest tests/routing/test_against_reference.py --timeout=3600
 
 bench: $(STAMPS)/dev $(STAMPS)/debian ## measure: make bench ARGS="mail-corpus --json"; without ARGS, what there is
