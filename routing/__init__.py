@@ -2,7 +2,7 @@
 
 from routing.catalogue import Eligibility
 from routing.decide import decide, validate
-from routing.explain import Check, Explanation, RuleTrace, explain, in_words
+from routing.explain import Check, Explanation, RuleTrace, explain, in_words, validation_in_words
 from routing.facts import Attachment, Facts, History, Person, Sender
 from routing.load import load_rules
 from routing.model import ENGINE, Decision, Mention, Outcome, RuleSet
@@ -31,4 +31,5 @@ __all__ = [
     "in_words",
     "load_rules",
     "validate",
+    "validation_in_words",
 ]

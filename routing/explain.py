@@ -4,6 +4,7 @@ Costs nothing while deciding and everything here: each rule is asked, also those
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Literal
 
 from msgspec import Struct
@@ -18,6 +19,8 @@ from routing.view import MessageView
 
 SHOWN = 120
 """Characters of an input that are shown."""
+
+_UNITS = ((86_400, "days"), (3600, "hours"), (60, "minutes"))
 
 Result = Literal["true", "false", "missing", "unknown"]
 """`missing` counts as false, `unknown` as missing: a fact that the release of then did not capture."""
@@ -96,9 +99,16 @@ def _trace(rule: Rule, view: MessageView, decision: Decision, stopper: str) -> R
 
 
 def _nearest(traces: Sequence[RuleTrace]) -> tuple[str, ...]:
-    """By conditions that fail; of equals the one with more that hold. A rule of which nothing holds is not near."""
-    missed = [trace for trace in traces if not trace.matched and trace.met]
+    """By conditions that fail; of equals the one with more that hold. A rule of which nothing holds is not near.
+
+    That a message came in, which every rule asks for by itself, brings none nearer.
+    """
+    missed = [trace for trace in traces if not trace.matched and trace.met > _for_nothing(trace)]
     return tuple(trace.rule for trace in sorted(missed, key=lambda trace: (trace.asked - trace.met, -trace.met))[:5])
+
+
+def _for_nothing(trace: RuleTrace) -> int:
+    return sum(check.field == "direction" and check.outcome == "true" for check in trace.conditions)
 
 
 def check(node: Node, view: MessageView) -> Check:
@@ -170,12 +180,25 @@ def in_words(explanation: Explanation) -> str:
     decision = explanation.decision
     lines = [f"{field}: {_value(decision, field)} (set by {by})" for field, by in decision.set_by.items()]
     if found := explanation.validation:
-        age = "" if found.age is None else f", as the directory said {found.age} before"
-        lines.append(f"validation: {found.status.replace('_', ' ')}, {found.reason}{age}")
+        lines.append(f"validation: {validation_in_words(found)}")
     if explanation.nearest:
         lines.append(f"nearest misses: {', '.join(explanation.nearest)}")
     lines.extend(rule_in_words(trace) for trace in explanation.rules)
     return "\n".join(lines) + "\n"
+
+
+def validation_in_words(found: Eligibility) -> str:
+    """Whether the user may use the service, why, and how old what we know of them was then."""
+    return f"{found.status.replace('_', ' ')}, {found.reason}{_aged(found.age)}"
+
+
+def _aged(age: timedelta | None) -> str:
+    """In the largest unit of which there are two."""
+    if age is None:
+        return ""
+    seconds = max(0, int(age.total_seconds()))
+    size, unit = next((each for each in _UNITS if seconds >= 2 * each[0]), (1, "seconds"))
+    return f", as the directory said {seconds // size} {unit} before"
 
 
 def _value(decision: Decision, field: str) -> str:

@@ -12,12 +12,12 @@ from context_store.shapes import DecisionView
 from hub.cli import lists
 from hub.cli.access import place, reading
 from hub.cli.common import DEFAULT, WELL, Absent, CommandError, Common
-from hub.cli.output import as_json, nearest, say, visible, when
+from hub.cli.output import as_json, complain, nearest, say, visible, when
 from hub.plain import read_plain
 from hub.rules import read_rules
-from hub.stored import facts_of_stored
+from hub.stored import facts_of_stored, otherwise
 from plugins import BadConfig, Problem
-from routing import Explanation, Facts, RuleSet, explain, in_words, load_rules
+from routing import Explanation, Facts, RuleSet, decide, explain, in_words, load_rules
 from routing.examples import read_example
 
 SAMPLE_LIMIT = 16 << 20
@@ -75,11 +75,9 @@ def _decided(common: Common, reference: str, rules: Path | None) -> tuple[Facts,
         found = views.get_decision(conn, newest)
     if found is None or (found[1] is None and rules is None):
         raise Absent(f"the rules that decided {visible(reference)} are not kept any more: --rules names others")
-    decision, source = found
-    facts = msgspec.json.decode(decision.facts, type=Facts)
-    chosen = read_rules(rules) if rules else load_rules(source or b"", f"rules {decision.rule_set[:12]}")
+    facts, chosen, told = _again(*found, rules)
     beside = lists.offers(each for each in view.opinions if each.decision_id == newest)
-    return facts, chosen, "\n".join((f"decided {when(decision.at)} by rules {decision.rule_set[:12]}", *beside))
+    return facts, chosen, "\n".join((told, *beside))
 
 
 def _message(common: Common, number: int, rules: Path | None) -> tuple[Facts, RuleSet, str]:
@@ -90,13 +88,22 @@ def _message(common: Common, number: int, rules: Path | None) -> tuple[Facts, Ru
             raise Absent(f"there is no message {number}")
         found = views.get_decision(conn, stored.decision_id) if stored.decision_id else None
     if found is not None and (found[1] is not None or rules):
-        decision, source = found
-        facts = msgspec.json.decode(decision.facts, type=Facts)
-        chosen = read_rules(rules) if rules else load_rules(source or b"", f"rules {decision.rule_set[:12]}")
-        return facts, chosen, f"decided {when(decision.at)} by rules {decision.rule_set[:12]}"
+        return _again(*found, rules)
     chosen = read_rules(rules or place(common).rules)
     told = f"not judged: it belongs to {stored.reference}. By {rules or place(common).rules} it would be:"
     return facts_of_stored(stored, chosen), chosen, told
+
+
+def _again(decision: DecisionView, source: bytes | None, rules: Path | None) -> tuple[Facts, RuleSet, str]:
+    """By the rules that decided, or by others."""
+    facts = msgspec.json.decode(decision.facts, type=Facts)
+    told = f"decided {when(decision.at)} by rules {decision.rule_set[:12]}"
+    if rules:
+        return facts, read_rules(rules), f"{told}; by {rules} it would be:"
+    chosen = load_rules(source or b"", f"rules {decision.rule_set[:12]}", accepted=True)
+    if doubt := otherwise(decision.outcome, decide(chosen, facts)):
+        complain(doubt)
+    return facts, chosen, told
 
 
 def _newest(decisions: tuple[DecisionView, ...], reference: str) -> int:

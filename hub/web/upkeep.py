@@ -6,12 +6,13 @@ import msgspec
 from aiohttp import web
 
 from context_store import evidence, views
+from hub.stored import otherwise
 from hub.web.guard import AGENT, Route
 from hub.web.health import instances
 from hub.web.login import form, page
 from hub.web.site import HUB, OPERATIONS, number, optional_number, problem_page
 from plugins import BadConfig
-from routing import Explanation, Facts, explain, load_rules
+from routing import Explanation, Facts, explain, load_rules, validation_in_words
 
 SHOWN = 50
 
@@ -63,8 +64,8 @@ async def _health(request: web.Request) -> web.StreamResponse:
 
 
 def _explained(source: bytes, facts: bytes) -> Explanation:
-    """Compiling a rule set also runs its examples: not on the loop."""
-    return explain(load_rules(source), msgspec.json.decode(facts, type=Facts))
+    """Compiling takes a moment: not on the loop."""
+    return explain(load_rules(source, accepted=True), msgspec.json.decode(facts, type=Facts))
 
 
 async def _explain(request: web.Request) -> web.StreamResponse:
@@ -78,6 +79,7 @@ async def _explain(request: web.Request) -> web.StreamResponse:
     else:
         try:
             why = await asyncio.to_thread(_explained, source, decision.facts)
+            problem = otherwise(decision.outcome, why.decision)
         except (BadConfig, msgspec.DecodeError) as error:
             problem = f"This version of the hub no longer reads those rules: {error}"
     return await page(
@@ -86,6 +88,7 @@ async def _explain(request: web.Request) -> web.StreamResponse:
         decision=decision,
         outcome=msgspec.json.decode(decision.outcome),
         why=why,
+        validation=validation_in_words(why.validation) if why and why.validation else "",
         problem=problem,
         reference=await request.app[HUB].store.read(views.reference_of_query, decision.query_id),
     )

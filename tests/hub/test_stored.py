@@ -1,9 +1,11 @@
 """A message that was stored and not judged can be asked about as well."""
 
+import msgspec
+
 from context_store.decided import stored_message
-from hub.stored import facts_of_stored
+from hub.stored import facts_of_stored, otherwise
 from plugins import Fold, Media
-from routing import explain, in_words
+from routing import Facts, decide, explain, in_words
 from tests.hub.desk import Desk, message
 
 
@@ -21,3 +23,12 @@ async def test_stored_message_is_judged_by_what_is_stored_of_it(desk: Desk):
     assert (facts.body, facts.quoted, facts.assurance, facts.attachments[0].size) == ("vpn again ", "> old words", 1, 5)
     assert "type: incident (set by vpn)" in in_words(explain(rules, facts))
     assert await desk.hub.store.read(stored_message, 1) is None
+
+
+async def test_decision_that_comes_out_otherwise_today_is_told(desk: Desk):
+    await desk.say(message(text="the vpn is down"))
+    ((facts, outcome),) = await desk.rows("SELECT facts, outcome FROM decisions")
+    again = decide(desk.hub.rules.current, msgspec.json.decode(facts, type=Facts))
+    assert otherwise(outcome, again) == ""
+    changed = msgspec.structs.replace(again, outcome=msgspec.structs.replace(again.outcome, team="night"))
+    assert "otherwise than was decided then" in otherwise(outcome, changed)

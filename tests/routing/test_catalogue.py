@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from routing import Facts, Person, decide, load_rules
+from routing import Eligibility, Facts, Person, decide, load_rules, validation_in_words
 from routing.catalogue import eligibility
 from routing.sla import due
 from tests.routing.make import DEFAULT
@@ -104,3 +104,17 @@ def test_pauses_may_overlap_and_come_in_any_order():
 def test_old_file_without_catalogue_has_an_empty_one():
     assert decide(load_rules(DEFAULT), Facts()).outcome.hold is None
     assert load_rules(DEFAULT).catalogue.services == {}
+
+
+def test_age_is_told_in_the_largest_unit_of_which_there_are_two():
+    told = [
+        validation_in_words(Eligibility(status="not_eligible", reason="r", age=age))
+        for age in (3 * HOUR, 47 * HOUR, 48 * HOUR, HOUR / 1200, None)
+    ]
+    assert told == [
+        "not eligible, r, as the directory said 3 hours before",
+        "not eligible, r, as the directory said 47 hours before",
+        "not eligible, r, as the directory said 2 days before",
+        "not eligible, r, as the directory said 3 seconds before",
+        "not eligible, r",
+    ]

@@ -32,10 +32,15 @@ def test_every_condition_says_its_input_operator_and_outcome():
 
 
 def test_nearest_misses_come_first_by_conditions_that_fail():
-    far = rule('channel = "chat"\ntext.any = ["toner"]\ndirection = "in"', "far")
+    far = rule('channel = "chat"\ntext.any = ["toner"]\nsubject.any = ["vpn"]', "far")
     none = rule('text.any = ["toner"]\ndirection = "out"', "none")
     explanation = explain(rules(far, none, VPN), Facts(channel="email", subject="VPN"))
     assert explanation.nearest == ("vpn", "far")
+
+
+def test_rule_of_which_only_the_direction_holds_is_not_near():
+    explanation = explain(rules(PRINTER, VPN), Facts(channel="email", subject="toner"))
+    assert explanation.nearest == ("vpn",)
 
 
 def test_rule_behind_a_stop_is_shown_with_who_stopped():

@@ -163,6 +163,13 @@ def test_failing_example_refuses_the_file_and_says_why():
     assert "expected 'incident', got 'unknown' (set by default)" in type_problem
 
 
+def test_file_that_was_accepted_once_is_taken_without_its_examples():
+    file = rule('channel = "chat"', "vpn") + DEFAULT + EXAMPLE
+    assert load_rules(file, accepted=True).rules[0].name == "vpn"
+    with pytest.raises(BadConfig, match="unknown field"):
+        load_rules(rule('no = "chat"', "vpn") + DEFAULT, accepted=True)
+
+
 def test_example_that_holds_is_accepted():
     assert rules(rule('channel = "email"', "vpn"), EXAMPLE).rules
 
