@@ -45,6 +45,8 @@ class Wanted:
     """Instance → the oldest `updated_at` at which an open query of the same user still takes a new message."""
     reporters: set[bytes] = field(default_factory=set)
     """Identities that sent a report of this batch (a bounce)."""
+    mailboxes: set[bytes] = field(default_factory=set)
+    """Of unproved senders."""
     visitors: set[bytes] = field(default_factory=set)
     """Identities that ask for a link to sign in with."""
     reports_since: int = 0
@@ -66,7 +68,6 @@ class KnownIdentity:
     scheme: str
     value: str
     assurance: int = 0
-    last_ack_at: int | None = None
     barred: str = ""
     automatic_lately: int = 0
     acknowledged_lately: int = 0
@@ -193,6 +194,10 @@ class Known:
     announced: tuple[Announcement, ...] = ()
     """In force now."""
     tickets: dict[tuple[str, str], KnownTicket] = field(default_factory=dict)
+    acknowledged: dict[bytes, int] = field(default_factory=dict)
+    """Unproved mailbox → when it last had an acknowledgement."""
+    acknowledged_lately: int = 0
+    """Unproved mailboxes that had one within the hour."""
 
 
 def _among(column: Any) -> Any:
@@ -208,7 +213,7 @@ _query_columns = (
     _q.id, _q.root_id, _q.identity_id, _q.reference, _q.instance, _q.state, _q.target, _q.version, _q.updated_at,
     _q.subject,
 )  # fmt: skip
-_identity_columns = (_i.id, _i.user_id, _i.scheme, _i.value, _i.assurance, _i.last_ack_at, _i.barred)
+_identity_columns = (_i.id, _i.user_id, _i.scheme, _i.value, _i.assurance, _i.barred)
 
 _tried = select(t.items.c.envelope_id, t.items.c.n, t.items.c.outcome).where(_among(t.items.c.envelope_id))
 _unread = (
@@ -246,6 +251,8 @@ _tokens = select(t.tokens.c.token_hash, t.tokens.c.kind, t.tokens.c.subject_id, 
     t.tokens.c.tries_left > 0,
     t.tokens.c.used_at.is_(None),
 )
+_a = t.acknowledged.c
+_acknowledged = select(_a.mailbox_hash, _a.at).where(_among(_a.mailbox_hash))
 _automatic = (
     select(_m.identity_id, _m.direction, func.count())
     .where(_among(_m.identity_id), _m.automatic != "", _m.id >= bindparam("since"))
@@ -350,6 +357,10 @@ def _gather_people(conn: Connection, wanted: Wanted, known: Known, now: int) -> 
     visitors = {known.identities[key].id for key in wanted.visitors if key in known.identities}
     for identity_id, n in _rows(conn, _links, visitors, since=now - 3_600_000):
         known.by_id[identity_id].links_lately = n
+    if wanted.mailboxes:
+        known.acknowledged = {row.mailbox_hash: row.at for row in _rows(conn, _acknowledged, wanted.mailboxes)}
+        lately = select(func.count()).select_from(t.acknowledged).where(_a.at > now - 3_600_000)
+        known.acknowledged_lately = conn.scalar(lately) or 0
     users = {identity.user_id for identity in known.by_id.values()}
     known.users = {row[0]: KnownUser(*row) for row in _rows(conn, _users, users)}
     for instance, since in wanted.since.items():

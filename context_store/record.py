@@ -65,8 +65,10 @@ class Batch:
     blob_refs: Counter[bytes] = field(default_factory=Counter)
     large: dict[bytes, bytes] = field(default_factory=dict)
     """sha256 → bytes of files to write before the transaction"""
-    identities: dict[int, tuple[int, int | None]] = field(default_factory=dict)
-    """id → (assurance, last_ack_at)"""
+    assured: dict[int, int] = field(default_factory=dict)
+    """Identity → assurance"""
+    acknowledged: dict[bytes, int] = field(default_factory=dict)
+    """Unproved mailbox → when"""
     judged: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Query → what triage says anew"""
     held: dict[int, tuple[str, str, str, int, int | None, str | None]] = field(default_factory=dict)
@@ -192,12 +194,11 @@ def _change(conn: Connection, batch: Batch) -> None:
         ("query_id", "kind", "reason", "author", "at", "ended_at", "ended_by"),
         [(number, *values) for number, values in sorted(batch.held.items())],
     )
-    bulk.update(
-        conn,
-        t.identities,
-        ("id", "assurance", "last_ack_at"),
-        [(iid, *values) for iid, values in sorted(batch.identities.items())],
-    )
+    bulk.update(conn, t.identities, ("id", "assurance"), sorted(batch.assured.items()))
+    bulk.insert(
+        conn, t.acknowledged, ("mailbox_hash", "at"), sorted(batch.acknowledged.items()),
+        conflict="ON CONFLICT (mailbox_hash) DO UPDATE SET at = excluded.at",
+    )  # fmt: skip
     bulk.update(conn, t.identities, ("id", "barred"), sorted(batch.barred.items()))
     bulk.update(conn, t.identities, ("id", "name"), sorted(batch.names.items()))
     bulk.update(conn, t.users, ("id", "name"), sorted(batch.user_names.items()))

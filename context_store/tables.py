@@ -212,12 +212,21 @@ identities = Table(
     Column("name", Text, nullable=False, server_default=""),
     Column("user_id", Id, ForeignKey("users.id"), nullable=False),
     Column("assurance", SmallInteger, nullable=False, server_default="0"),
-    Column("last_ack_at", Millis),
     Column("barred", Text, nullable=False, server_default=""),
     Column("created_at", Millis, nullable=False),
     Index("ix_identities_user", "user_id"),
     comment="user_id repeats what the active links say (people.py keeps both in one transaction, doctor compares); "
     "assurance is the best ever seen; barred: blocked or opted_out at the provider",
+)
+
+acknowledged = Table(
+    "acknowledged",
+    metadata,
+    Column("mailbox_hash", Hash, primary_key=True),
+    Column("at", Millis, nullable=False),
+    Index("ix_acknowledged_at", "at"),
+    comment="when an unproved mailbox, whatever its +suffix, last had an acknowledgement: one a day, and so many an "
+    "hour of all (R16)",
 )
 
 links = Table(
@@ -467,6 +476,8 @@ steps = Table(
     Column("state", Text, nullable=False),
     Column("begun_at", Millis),
     Column("done", Text),
+    Column("ref_hash", Hash),
+    Index("ix_steps_ref", "ref_hash", **_only("ref_hash IS NOT NULL")),
     comment="one effect each, stored before the first try; key_life and find_lag in milliseconds",
 )
 

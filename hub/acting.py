@@ -12,8 +12,9 @@ from context_store.audit import NewEvent, add_events
 from context_store.lookups import Wanted, gather
 from context_store.references import canonical_reference
 from context_store.times import to_millis
-from hub.draft import Draft, identity_hash
+from hub.draft import Draft, identity_hash, mailbox_hash
 from hub.rooms import Rooms
+from hub.wanted import lately
 from plugins import Identity
 
 TRIES = 20
@@ -32,7 +33,10 @@ async def matter_of(hub: Rooms, text: str) -> Matter:
 def draft_of(conn: Connection, hub: Rooms, matter: Matter, to: Identity | None = None) -> Draft:
     """Everything known of the matter and of whom it is said to, and room for new rows."""
     now = hub.clock.now()
-    wanted = Wanted(queries={matter.id}, identities={identity_hash(to)} if to else set())
+    wanted = Wanted(queries={matter.id}, automatic_since=lately(to_millis(now)))
+    if to is not None:
+        wanted.identities.add(identity_hash(to))
+        wanted.mailboxes.add(mailbox_hash(to))
     return Draft(hub.store, gather(conn, wanted, to_millis(now)), now)
 
 

@@ -43,6 +43,16 @@ def identity_hash(identity: Identity) -> bytes:
     return hash_key(identity.scheme, address(identity))
 
 
+def mailbox_hash(identity: Identity) -> bytes:
+    """One for all addresses that a mailbox makes up for itself: `ann+1@…`, and dots where Google overlooks them."""
+    mailbox, at, domain = address(identity).rpartition("@")
+    if identity.scheme == "email" and at:
+        mailbox = mailbox.partition("+")[0] or mailbox
+        if domain in ("gmail.com", "googlemail.com"):
+            mailbox, domain = mailbox.replace(".", ""), "gmail.com"
+    return hash_key("mailbox", identity.scheme, f"{mailbox}{at}{domain}")
+
+
 def message_hash(instance: str, key: str) -> bytes:
     """The key by which replies, edits and receipts find a message."""
     return hash_key("message", instance, key)
@@ -89,8 +99,7 @@ class Draft:
         if found is None:
             return self._new_identity(key, claim, organisation)
         if claim.assurance > found.assurance:
-            found.assurance = claim.assurance
-            self.touch_identity(found)
+            found.assurance = self.batch.assured[found.id] = claim.assurance
         return found
 
     def _new_identity(self, key: bytes, claim: Claim, organisation: tuple[int, str] | None) -> KnownIdentity:
@@ -121,9 +130,12 @@ class Draft:
         if user is not None and not user.name:
             user.name = self.batch.user_names[user.id] = name
 
-    def touch_identity(self, identity: KnownIdentity) -> None:
-        """Write what changed on an identity; a new one is written with its row, so this comes after it."""
-        self.batch.identities[identity.id] = (identity.assurance, identity.last_ack_at)
+    def acknowledged(self, sender: KnownIdentity, to: Identity, assurance: int) -> None:
+        """Count it, so that nobody gets too many (R16)."""
+        sender.acknowledged_lately += 1
+        if assurance < 1:
+            self.known.acknowledged[mailbox_hash(to)] = self.batch.acknowledged[mailbox_hash(to)] = self.now
+            self.known.acknowledged_lately += 1
 
     def query(self, identity: KnownIdentity, instance: str, channel: str, **values: Any) -> KnownQuery:
         """A new conversation; `root_id` among the values if it is joined to another."""

@@ -14,15 +14,13 @@ from context_store import answering, holds
 from context_store.answering import Matter
 from context_store.audit import add_events
 from context_store.holds import Said
-from context_store.lookups import KnownQuery
 from context_store.record import record
 from context_store.shapes import HoldView
 from context_store.text import canonical, lane_of
 from context_store.times import to_millis
 from hub.acting import TRIES, draft_of, leave, matter_of
-from hub.communicate.acknowledge import may_answer
-from hub.communicate.compose import Answer, Answered, compose
-from hub.communicate.route import route
+from hub.communicate.acknowledge import Acknowledger
+from hub.communicate.compose import Answered
 from hub.draft import Draft
 from hub.rooms import Rooms
 from hub.texts import acknowledgement
@@ -80,7 +78,8 @@ def _write(conn: Connection, hub: Rooms, matter: Matter, actor: str, target: str
     values = {"target": target} | ({"state": "new"} if hold and hold.kind == "spam" else {})
     if not answering.change(conn, matter, values, now):
         return ""
-    draft, said = draft_of(conn, hub, matter), holds.said(conn, matter.id)
+    said = holds.said(conn, matter.id)
+    draft = draft_of(conn, hub, matter, Identity(scheme=said[0].scheme, value=said[0].value) if said else None)
     _dispatch(draft, hub, matter, target, said)
     if hold:
         holds.end(conn, matter.id, f"agent:{actor}", now)
@@ -118,25 +117,20 @@ def _dispatch(draft: Draft, hub: Rooms, matter: Matter, target: str, said: Seque
 
 def _acknowledge(draft: Draft, hub: Rooms, matter: Matter, decision: Decision, said: Said) -> None:
     """Late, and in the words that the rules chose; by the same limits as at once."""
-    sender = draft.known.by_id.get(said.identity_id)
-    where = route(hub.instances, said.instance, Identity(scheme=said.scheme, value=said.value))
-    if sender is None or where is None or decision.facts.automatic or may_answer(sender, said.assurance, draft.now):
+    sender, texts = draft.known.by_id.get(said.identity_id), hub.rules.judging.texts
+    acknowledger = Acknowledger(draft, hub.instances, hub.keys, hub.config)
+    if sender is None or texts is None or decision.facts.automatic or acknowledger.spares(sender, said.assurance):
         return
-    query: KnownQuery = draft.known.queries[said.query_id]
-    texts = hub.rules.judging.texts
-    if texts is None:
+    where = acknowledger.route(said.instance, sender)
+    if where is None:
         return
     words = acknowledgement(texts, decision, hub.config, reference=matter.reference, subject=said.subject[:250])
-    name, own = hub.config.name, where.instance == said.instance
-    answer = Answer(subject=words.subject, text=words.text, author="hub", shown_author=name, automatic=True)
+    own = where.instance == said.instance
     answered = Answered(
         key=said.key if own else "", thread=said.thread if own else "", reply_via=said.reply_via if own else b"",
         private=said.private,
     )  # fmt: skip
-    channel = hub.instances[where.instance].channel
-    compose(draft, hub.keys, query, channel, where, answered, answer, hub.config.delivery.horizon)
-    sender.last_ack_at = draft.now
-    draft.touch_identity(sender)
+    acknowledger.send(draft.known.queries[said.query_id], sender, said.assurance, where, answered, words)
 
 
 async def hold_back(hub: Rooms, actor: str, reference: str, kind: Kind, why: str = "") -> dict[str, str]:

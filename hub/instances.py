@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from context_store.text import canonical
-from plugins import Egress
+from plugins import Capabilities, Egress, Identity
 from plugins.instances import Configured
 from plugins.manager import roles
 
@@ -45,6 +45,12 @@ class Instance:
     def channel(self) -> str:
         """The channel word of its messages."""
         return str(getattr(self.connector, "channel", "")) or "chat"
+
+    @property
+    def own(self) -> frozenset[Identity]:
+        """Who the desk itself is there."""
+        able: Capabilities | None = getattr(self.connector, "capabilities", None)
+        return able.own if able is not None else frozenset()
 
     @property
     def isolated(self) -> bool:

@@ -16,9 +16,8 @@ from context_store.times import from_millis
 from hub import apply
 from hub.acts import act, carried, proved
 from hub.bounds import MOST_KEY
-from hub.communicate.acknowledge import may_acknowledge
-from hub.communicate.compose import Answer, Answered, compose
-from hub.communicate.route import route
+from hub.communicate.acknowledge import Acknowledger
+from hub.communicate.compose import Answered
 from hub.config import Config
 from hub.draft import Draft, as_json, identity_hash, kept_fields, message_hash, names
 from hub.instances import Instance
@@ -35,7 +34,6 @@ from plugins import (
     Act,
     Edited,
     Fact,
-    Identity,
     Item,
     Media,
     Message,
@@ -85,6 +83,7 @@ class Judge:
         self._directory = directory
         self._keys = keys
         self._config = config
+        self._acknowledger = Acknowledger(draft, instances, keys, config)
 
     def envelope(self, parsed: Parsed) -> None:
         """All items of an envelope; it is parked if one of them needs a person, its other items are not held."""
@@ -292,10 +291,8 @@ class Judge:
         self, item: Message, instance: Instance, sender: KnownIdentity, place: Place, triaged: Triaged
     ) -> None:
         query = place.query
-        why_not = may_acknowledge(item, sender, place.standing, self.draft.now)
-        where = (
-            None if why_not else route(self._instances, instance.id, Identity(scheme=sender.scheme, value=sender.value))
-        )
+        why_not = self._acknowledger.refuses(item, sender, place.standing)
+        where = None if why_not else self._acknowledger.route(instance.id, sender)
         if where is None:
             reason = why_not or "nothing that is configured reaches this address"
             self.draft.event("query.not_acknowledged", query.id, "hub", {"why": reason})
@@ -305,16 +302,9 @@ class Judge:
             self._texts, triaged.decision, self._config, reference=query.reference,
             subject=canonical(item.subject, 250), pin=pin,
         )  # fmt: skip
-        answer = Answer(
-            subject=said.subject, text=said.text, author="hub", shown_author=self._config.name, automatic=True
-        )
         own = where.instance == instance.id
         answered = Answered(
             key=item.key if own else "", thread=item.thread if own else "", reply_via=item.reply_via if own else b"",
             private=item.private,
         )  # fmt: skip
-        channel = self._instances[where.instance].channel
-        compose(self.draft, self._keys, query, channel, where, answered, answer, self._config.delivery.horizon)
-        sender.last_ack_at = self.draft.now
-        sender.acknowledged_lately += 1
-        self.draft.touch_identity(sender)
+        self._acknowledger.send(query, sender, item.sender.assurance, where, answered, said)

@@ -72,6 +72,10 @@ class Delivery(Struct, frozen=True, kw_only=True):
         Seconds, Meta(description="A worker that is silent for so many seconds loses the work that it holds.")
     ] = 60.0
     concurrency: Annotated[Count, Meta(description="Deliveries and dispatches that run at the same time.")] = 16
+    unproved_an_hour: Annotated[
+        Count,
+        Meta(description="Acknowledgements within an hour to senders that nobody vouches for; each gets one a day."),
+    ] = 500
     poll: Annotated[Seconds, Meta(description="Look for due work at least every so many seconds.")] = 1.0
 
 

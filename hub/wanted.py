@@ -7,7 +7,7 @@ from context_store.ids import EPOCH_MS
 from context_store.lookups import REPORTS, Wanted
 from context_store.text import hash_key
 from hub.config import Threading
-from hub.draft import identity_hash, message_hash, thread_hash
+from hub.draft import identity_hash, mailbox_hash, message_hash, thread_hash
 from hub.keys import Keys, query_named_by
 from hub.matter import MOST_NAMED, joins_open
 from hub.recognise import MOST_CLAIMS
@@ -28,9 +28,14 @@ def item_hash(instance: str, item: Item, parsed: Parsed) -> bytes | None:
     return hash_key("item", instance, type(item).__name__, item.key, revision, body)
 
 
+def lately(now: int) -> int:
+    """The smallest id of the last hour: ids carry time."""
+    return max(0, now - LATELY_MS - EPOCH_MS) << 22
+
+
 def wanted(parsed: Sequence[Parsed], keys: Keys, threading: Threading, now: int, judging: Judging) -> Wanted:
     """Everything that the judgement of these items may ask for."""
-    want = Wanted(automatic_since=max(0, now - LATELY_MS - EPOCH_MS) << 22, asked=judging.asked)
+    want = Wanted(automatic_since=lately(now), asked=judging.asked)
     want.reports_since = max(0, now - DAY_MS - EPOCH_MS) << 22
     window = now - threading.window_days * 86_400_000
     for one in parsed:
@@ -72,6 +77,8 @@ def _want_act(want: Wanted, item: Act) -> None:
 def _want_message(want: Wanted, item: Message, instance: str, keys: Keys) -> None:
     want.identities.add(identity_hash(item.sender.identity))
     want.identities.update(identity_hash(claim.identity) for claim in item.claims[:MOST_CLAIMS])
+    if item.sender.assurance < 1:
+        want.mailboxes.add(mailbox_hash(item.sender.identity))
     if item.automatic in REPORTS:
         want.reporters.add(identity_hash(item.sender.identity))
     want.keys.add(message_hash(instance, item.key))

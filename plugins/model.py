@@ -471,14 +471,21 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     media: bool = False
     sends_to: frozenset[str] = frozenset()
     """Schemes of the identities that a Sender delivers to: where an answer may go through this instance."""
+    own: frozenset[Identity] = frozenset()
+    """Who the desk itself is here: nothing is acknowledged to it."""
     max_body: int = 1 << 20
     """Bytes of one incoming request or message: more is refused before it is read (413)."""
     verbs: frozenset[str] = frozenset()
     """Targets: open say note change attach · channels: edit typing receipts."""
     fallback_after: float = 0.0
     """Seconds after which an answer without a `delivered` receipt goes to the sender's `Message.fallback`; 0: never."""
-    rates: Sequence[tuple[Literal["instance", "lane"], int, float]] = ()
-    """(scope, n, seconds): at most n sends in so many seconds."""
+    rates: Sequence[
+        tuple[
+            Literal["instance", "lane"], Annotated[int, Meta(ge=1, le=10_000)], Annotated[float, Meta(gt=0, le=86_400)]
+        ]
+    ] = ()
+    """(scope, n, seconds): the far side takes at most n steps in any so many seconds; the hub holds back what is more,
+    on all nodes together. "lane": to one conversation, or to what `place` names."""
 
 
 class Finding(Struct, frozen=True, kw_only=True):

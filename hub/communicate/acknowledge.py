@@ -1,14 +1,23 @@
-"""Acknowledgements: one per query where the sender is proved, one per address and day where not, never to machines.
+"""Acknowledgements: one per query where the sender is proved, one per mailbox and day where not, never to machines.
 
 To an address that is only claimed (A0) goes a fixed subject, our reference and none of the sender's words: whoever
 fills a form with somebody else's address can't make the desk say anything (S10).
 """
 
+from collections.abc import Mapping
+from functools import cached_property
+
 import re2
 from msgspec import Struct
 
-from context_store.lookups import KnownIdentity
-from plugins import Message
+from context_store.lookups import KnownIdentity, KnownQuery
+from hub.communicate.compose import Answer, Answered, compose
+from hub.communicate.route import Route, route
+from hub.config import Config
+from hub.draft import Draft, mailbox_hash
+from hub.instances import Instance
+from hub.keys import Keys
+from plugins import Identity, Message
 
 DAY_MS = 86_400_000
 MOST_AN_HOUR = 20
@@ -41,28 +50,68 @@ _words = {
 }
 
 
-def may_acknowledge(message: Message, sender: KnownIdentity, standing: str, now: int) -> str:
-    """Nothing if an acknowledgement may go out, else the reason why not (R16)."""
-    if message.direction != "in" or message.automatic:
-        return "automatic mail is never answered"
-    if message.settled:
-        return "the desk has answered it already"
-    if standing == "third_party":
-        return "an unverified third party is answered with nothing"
-    return may_answer(sender, message.sender.assurance, now)
+class Acknowledger:
+    """Says to whom, within what bounds, of one draft; sends and counts."""
+
+    def __init__(self, draft: Draft, instances: Mapping[str, Instance], keys: Keys, config: Config) -> None:
+        self._draft = draft
+        self._instances = instances
+        self._keys = keys
+        self._config = config
+
+    @cached_property
+    def _own(self) -> frozenset[bytes]:
+        return frozenset(mailbox_hash(own) for instance in self._instances.values() for own in instance.own)
+
+    def refuses(self, message: Message, sender: KnownIdentity, standing: str) -> str:
+        """Nothing if an acknowledgement may go out, else the reason why not (R16)."""
+        if message.direction != "in" or message.automatic:
+            return "automatic mail is never answered"
+        if message.settled:
+            return "the desk has answered it already"
+        if standing == "third_party":
+            return "an unverified third party is answered with nothing"
+        return self.spares(sender, message.sender.assurance)
+
+    def spares(self, sender: KnownIdentity, assurance: int) -> str:
+        """Nothing if this address may get one (more), else the reason why not."""
+        if sender.barred:
+            return f"the user has {sender.barred}"
+        if sender.scheme == "email" and _MACHINE.search(sender.value):
+            return "this is the address of a machine"
+        mailbox = mailbox_hash(identity_of(sender))
+        if mailbox in self._own:
+            return "this is an address of the desk itself"
+        if sender.acknowledged_lately >= MOST_AN_HOUR:
+            return f"this address had {MOST_AN_HOUR} within an hour: it may be a loop"
+        return "" if assurance >= 1 else self._spares_unproved(mailbox)
+
+    def _spares_unproved(self, mailbox: bytes) -> str:
+        had, most = self._draft.known.acknowledged.get(mailbox), self._config.delivery.unproved_an_hour
+        if had is not None and self._draft.now - had < DAY_MS:
+            return "this unverified mailbox had one within 24 hours"
+        if self._draft.known.acknowledged_lately >= most:
+            return f"{most} unverified mailboxes had one within the hour (delivery.unproved_an_hour)"
+        return ""
+
+    def route(self, instance: str, sender: KnownIdentity) -> Route | None:
+        """The way to the sender of a message that came through `instance`."""
+        return route(self._instances, instance, identity_of(sender))
+
+    def send(
+        self, query: KnownQuery, sender: KnownIdentity, assurance: int, where: Route, answered: Answered, said: Words
+    ) -> None:  # fmt: skip
+        """Compose it, and count it."""
+        config = self._config
+        answer = Answer(subject=said.subject, text=said.text, author="hub", shown_author=config.name, automatic=True)
+        channel = self._instances[where.instance].channel
+        compose(self._draft, self._keys, query, channel, where, answered, answer, config.delivery.horizon)
+        self._draft.acknowledged(sender, where.to, assurance)
 
 
-def may_answer(sender: KnownIdentity, assurance: int, now: int) -> str:
-    """Nothing if this address may get one (more), else the reason why not."""
-    if sender.barred:
-        return f"the user has {sender.barred}"
-    if sender.scheme == "email" and _MACHINE.search(sender.value):
-        return "this is the address of a machine"
-    if assurance < 1 and sender.last_ack_at is not None and now - sender.last_ack_at < DAY_MS:
-        return "this unverified address had one within 24 hours"
-    if sender.acknowledged_lately >= MOST_AN_HOUR:
-        return f"this address had {MOST_AN_HOUR} within an hour: it may be a loop"
-    return ""
+def identity_of(sender: KnownIdentity) -> Identity:
+    """As the contract has it."""
+    return Identity(scheme=sender.scheme, value=sender.value)
 
 
 def words(language: str, reference: str, desk: str, subject: str, *, proved: bool) -> Words:

@@ -34,6 +34,7 @@ schedule = [0.01]
 horizon = {horizon}
 lease = {lease}
 poll = 0.02
+{delivery}
 [plugins]
 entry_points = false
 folders = ["{folder}"]
@@ -44,6 +45,7 @@ kind = "line"
 kind = "line"
 channel = "email"
 sends_to = ["email"]
+address = "desk@here.test"
 [instance.form]
 kind = "line"
 channel = "portal"
@@ -144,8 +146,8 @@ class Desk:
         self.clock = Ahead()
         self._store = f'store = "{store_url}"' if store_url else ""
         self.values: dict[str, Any] = {
-            "store": self._store, "folder": Path(__file__).parent / "scripted", "limits": "", "horizon": 60.0,
-            "lease": 5.0, "steps": "A", "more": "",
+            "store": self._store, "folder": Path(__file__).parent / "scripted", "limits": "", "delivery": "",
+            "horizon": 60.0, "lease": 5.0, "steps": "A", "more": "",
         }  # fmt: skip
         self.rules = RULES
         self.hub: Hub

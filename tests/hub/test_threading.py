@@ -3,7 +3,6 @@
 import string
 from datetime import timedelta
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from context_store.directory import find_user, list_users
 from hub.keys import Keys, query_named_by
 from plugins import Claim, Identity
-from tests.hub.desk import Desk, edit, fact, mail, message, receipt
+from tests.hub.desk import Desk, edit, mail, message
 
 
 async def conversations(desk: Desk) -> list[tuple]:
@@ -224,25 +223,7 @@ async def test_equal_text_of_an_address_links_nothing(desk: Desk, name: str):
     assert len(set(users)) == len(users) == 4
 
 
-async def test_unverified_address_gets_one_acknowledgement_a_day_without_its_words(desk: Desk):
-    for n in range(3):
-        await desk.say(mail(f"m{n}", subject="BUY NOW", text="http://evil.test", name="Click here"), to="mail")
-    (only,) = await desk.sent()
-    assert not any(word in msgspec.json.encode(only).decode() for word in ("BUY", "evil", "Click"))
-    assert only["reference"] in only["text"]
-    desk.clock.by += timedelta(hours=25)
-    await desk.say(mail("m9"), to="mail")
-    assert len(await desk.sent()) == 2
-
-
 SPELLINGS = ["ANN@ACME.TEST", "\uff41nn@acme.test", '"ann"@acme.test', "ann@acme.test.", "ann@\uff41cme.test"]
-
-
-async def test_spellings_of_one_address_share_one_acknowledgement_a_day(desk: Desk):
-    for n, sender in enumerate(["ann@acme.test", *SPELLINGS]):
-        await desk.say(mail(f"m{n}", sender=sender), to="mail")
-    await desk.say(mail("i1", sender="ann@b\u00fccher.test"), mail("i2", sender="Ann@XN--bcher-kva.test"), to="mail")
-    assert [body["to"]["value"] for body in await desk.sent()] == ["ann@acme.test", "ann@b\u00fccher.test"]
 
 
 async def test_token_joins_however_its_participant_s_address_is_spelled(desk: Desk):
@@ -267,70 +248,6 @@ async def test_address_is_kept_as_its_owner_spells_it_and_found_however_it_is_sp
 async def test_stranger_who_spells_an_address_first_does_not_spoil_it(desk: Desk):
     await desk.say(mail("m0", sender="\uff41nn@acme.test"), mail("m1", assurance=1), to="mail")
     assert {body["to"]["value"] for body in await desk.sent()} == {"ann@acme.test"}
-
-
-async def test_proved_sender_gets_one_acknowledgement_per_query(desk: Desk):
-    await desk.say(mail("m1", assurance=1, subject="Printer"), to="mail")
-    await desk.say(mail("m2", assurance=1, subject="Mouse"), to="mail")
-    await desk.say(mail("m3", assurance=1, replies_to=["m1"]), to="mail")
-    assert [body["subject"].split(" [")[0] for body in await desk.sent()] == ["Re: Printer", "Re: Mouse"]
-
-
-@pytest.mark.parametrize("automatic", ["reply", "bounce", "receipt", "report", "list", "bulk"])
-async def test_automatic_mail_is_kept_and_never_answered(desk: Desk, automatic: str):
-    await desk.say(mail("m1", assurance=1, automatic=automatic), to="mail")
-    assert await desk.sent() == []
-    assert await desk.column("SELECT state FROM queries") == ["closed"]
-
-
-async def test_automatic_messages_of_one_sender_are_capped(desk: Desk):
-    await desk.say(*(mail(f"m{n}", automatic="reply") for n in range(15)), to="mail")
-    await desk.say(*(mail(f"n{n}", automatic="reply") for n in range(15)), to="mail")
-    outcomes = await desk.column("SELECT outcome FROM items ORDER BY id")
-    assert (outcomes.count("recorded"), outcomes.count("capped")) == (20, 10)
-    assert set(await desk.column("SELECT reason FROM items WHERE outcome = 'capped'")) == {
-        "more than 20 automatic messages of this address within an hour"
-    }
-
-
-@pytest.mark.parametrize("automatic", ["bounce", "receipt", "report"])
-async def test_reports_of_one_daemon_are_all_recorded(desk: Desk, automatic: str):
-    await desk.say(*(mail(f"m{n}", "mailer-daemon@acme.test", automatic=automatic) for n in range(30)), to="mail")
-    assert set(await desk.column("SELECT outcome FROM items")) == {"recorded"}
-
-
-async def test_reports_of_one_address_are_bounded_by_day_and_its_word_on_ours_still_counts(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("hub.items.REPORTS_MOST", 5)
-    await desk.say(mail("m0"), to="mail")
-    ours = (await desk.sent())[0]["key"]
-    for part in ("a", "b"):
-        await desk.say(
-            *(mail(f"{part}{n}", "mailer-daemon@acme.test", automatic="bounce") for n in range(4)), to="mail"
-        )
-    await desk.say(mail("c", "daemon@other.test", automatic="bounce"), receipt(ours, "failed"), to="mail")
-    rows = await desk.rows("SELECT outcome, count(*) FROM items GROUP BY outcome ORDER BY outcome")
-    assert rows == [("capped", 3), ("recorded", 8)]
-    assert await desk.column("SELECT delivery FROM messages WHERE direction = 'out'") == ["failed"]
-    desk.clock.by += timedelta(hours=25)
-    await desk.say(mail("d", "mailer-daemon@acme.test", automatic="bounce"), to="mail")
-    assert await desk.number("SELECT count(*) FROM items WHERE outcome = 'recorded'") == 9
-
-
-async def test_hundred_bounces_of_one_mail_are_one(desk: Desk):
-    await desk.say(mail("m0"), to="mail")
-    ours = (await desk.sent())[0]["key"]
-    await desk.say(*(receipt(ours, "failed", key=f"r{n}") for n in range(100)), to="mail")
-    assert await desk.events("message.failed") == ["message.failed"]
-    assert await desk.number("SELECT count(*) FROM items WHERE reason = 'the message was failed already'") == 99
-
-
-async def test_machine_that_does_not_say_so_is_acknowledged_only_so_often(desk: Desk):
-    await desk.say(*(mail(f"m{n}", assurance=1) for n in range(15)), to="mail")
-    await desk.say(*(mail(f"n{n}", assurance=1) for n in range(15)), to="mail")
-    assert len(await desk.sent()) == 20
-    assert await desk.number("SELECT count(*) FROM queries") == 30
 
 
 async def test_own_echo_drops_out_with_a_reason(desk: Desk):
@@ -383,16 +300,6 @@ async def test_replies_of_one_conversation_go_out_in_order(desk: Desk):
         await desk.operate("reply", "eve", reference, f"n{n}")
     await desk.settle()
     assert desk.far("chat").bodies()[1:] == [b"ann: n%d" % n for n in range(5)]
-
-
-async def test_barred_address_is_acknowledged_no_more_until_it_opts_in(desk: Desk):
-    await desk.say(mail("m1", assurance=1), to="mail")
-    await desk.say(fact("ann@acme.test", "opted_out"), fact("stranger@acme.test", "blocked"), to="mail")
-    await desk.say(mail("m2", assurance=1), to="mail")
-    assert len(await desk.sent()) == 1
-    await desk.say(fact("ann@acme.test", "opted_in"), to="mail")
-    await desk.say(mail("m3", assurance=1), to="mail")
-    assert len(await desk.sent()) == 2
 
 
 @pytest.mark.parametrize("together", [True, False])

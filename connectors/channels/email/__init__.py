@@ -22,6 +22,7 @@ from plugins import (
     Envelope,
     Finding,
     HubPort,
+    Identity,
     Item,
     Outgoing,
     Skipped,
@@ -57,6 +58,7 @@ class Email:
         """HTML beside the text, attachments as large as the mails that we take, receipts by DSN and MDN."""
         return Capabilities(
             sends_to=frozenset({"email"}),
+            own=frozenset(Identity(scheme="email", value=address) for address in self._options.addresses),
             formats=("text", "html"),
             media=True,
             max_media=self.settings.max_bytes * 3 // 4,  # base64

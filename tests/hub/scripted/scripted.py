@@ -23,6 +23,7 @@ from plugins import (
     Egress,
     Envelope,
     HubPort,
+    Identity,
     Item,
     Malformed,
     NotAuthentic,
@@ -76,6 +77,7 @@ class FarSide:
         """Closed: every try waits before its effect."""
         self.error: BaseException | None = None
         """What `raise` raises."""
+        self.rates: Sequence[Any] = ()
         self.plans: Any = None
         """What `plan` returns instead of a plan."""
 
@@ -147,6 +149,7 @@ class FarSide:
 class LineSettings(Struct, frozen=True, kw_only=True):
     channel: Channel = "chat"
     sends_to: tuple[str, ...] = ("chat",)
+    address: str = ""
     steps: str = "A"
 
 
@@ -176,7 +179,8 @@ class Line:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(sends_to=frozenset(self.settings.sends_to), max_body=40 << 20)
+        own = [Identity(scheme="email", value=self.settings.address)] if self.settings.address else []
+        return Capabilities(sends_to=frozenset(self.settings.sends_to), own=frozenset(own), max_body=40 << 20, rates=self.far.rates)
 
     def verify(self, request: Request) -> Envelope | Reply:
         match request.header("x-do"):
@@ -209,6 +213,9 @@ class Line:
 
     def plan(self, work: Outgoing) -> Sequence[Step]:
         return self.far.steps(f"{work.to.value}: {work.text}".encode())
+
+    def place(self, step: Step) -> str:
+        return step.body.decode().partition(":")[0]
 
     async def perform(self, step: Step, attempt: Attempt) -> Done:
         return await self.far.try_once(step, attempt)
