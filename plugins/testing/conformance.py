@@ -37,7 +37,6 @@ from plugins.model import (
     Message,
     Open,
     Outgoing,
-    Page,
     Reply,
     Request,
     Say,
@@ -46,7 +45,9 @@ from plugins.model import (
 )
 from plugins.settings import describe_settings, load_settings
 from plugins.testing import hostile
+from plugins.testing.crossing import cross
 from plugins.testing.purity import no_io
+from plugins.testing.site import SiteChecks
 from plugins.testing.stubs import StubAttempt, StubHub
 
 CARD = "trunkline.kind"
@@ -142,7 +143,7 @@ class _Conformance:
 
     def test_capabilities_cross_the_contract(self) -> None:
         capabilities = self.make().capabilities
-        _cross(capabilities, Capabilities)
+        cross(capabilities, Capabilities)
         assert capabilities.max_body > 0
 
     def test_settings_and_instance_show_no_secret(self) -> None:
@@ -160,7 +161,7 @@ class _Conformance:
             with no_io():
                 second = _planned(made, work)
             assert first == second
-            _cross(first, list[Step])
+            cross(first, list[Step])
             self._hides(*(step.body for step in first))
 
     def test_plan_needs_no_secret(self) -> None:
@@ -179,7 +180,7 @@ class _Conformance:
                 attempt = StubAttempt(self.answer, made=done, ticket="" if isinstance(work, Open) else "1")
                 result = await made.perform(step, attempt)
                 assert attempt.effects <= 1, f"step {step.kind} has {attempt.effects} effects"
-                _cross(result, Done)
+                cross(result, Done)
                 self._hides(repr(result), *(repr((call.url, call.headers)) for call in attempt.calls))
                 done = [*done, result]
 
@@ -213,7 +214,7 @@ class _Conformance:
         self._hides(shown)
 
 
-class ConnectorConformance(_Conformance):
+class ConnectorConformance(_Conformance, SiteChecks):
     """For connectors. Give `cls`, `table` and samples: `requests` of a webhook, else `envelopes`."""
 
     is_target = False
@@ -272,7 +273,7 @@ class ConnectorConformance(_Conformance):
             assert isinstance(first, Envelope)
             assert isinstance(later, Envelope)
             assert (first.key, first.lane, first.raw, first.facts) == (later.key, later.lane, later.raw, later.facts)
-            _cross(first, Envelope)
+            cross(first, Envelope)
             self._hides(repr(first.facts), first.key, first.lane)
 
     def test_different_events_have_different_keys(self) -> None:
@@ -311,7 +312,7 @@ class ConnectorConformance(_Conformance):
                     self._raises_contract_errors_only(name, error)
                 else:
                     assert isinstance(result, Envelope | Reply), name
-                    _cross(result, type(result))
+                    cross(result, type(result))
 
     def test_parse_is_deterministic_and_pure(self) -> None:
         for envelope in self._samples():
@@ -351,11 +352,6 @@ class ConnectorConformance(_Conformance):
             assert first == again
             self._hides(repr(first))
 
-    def test_pages_cross_the_contract(self) -> None:
-        pages = list(self.make().pages) if "pages" in roles(self.cls) else []
-        _cross(pages, list[Page])
-        self._hides(*(page.body for page in pages))
-
     def _samples(self) -> list[Envelope]:
         verified = [self.make().verify(request) for request in self.requests()]
         return [*(each for each in verified if isinstance(each, Envelope)), *self.envelopes()]
@@ -363,7 +359,7 @@ class ConnectorConformance(_Conformance):
     def _parsed(self, made: Any, envelope: Envelope) -> list[Any]:
         """Items that crossed the contract and came back the same, with times that exist in UTC."""
         items = list(made.parse(envelope))
-        packed = _cross(items, list[Item])
+        packed = cross(items, list[Item])
         for item in items:
             if isinstance(item, Message):
                 item.at.astimezone(UTC)
@@ -378,16 +374,6 @@ class TargetConformance(_Conformance):
     """
 
     is_target = True
-
-
-def _cross(value: Any, kind: Any) -> bytes:
-    """The value as it crosses the contract; types, lengths and lone surrogates are refused there."""
-    try:
-        packed = msgspec.msgpack.encode(value)
-        msgspec.msgpack.decode(packed, type=kind)
-    except (msgspec.MsgspecError, UnicodeError, TypeError) as error:
-        raise AssertionError(f"it can't cross the contract: {error}") from error
-    return packed
 
 
 def references(value: Any) -> set[str]:

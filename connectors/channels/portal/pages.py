@@ -20,6 +20,8 @@ _FOLDER = Path(__file__).parent
 _WORDS: Mapping[str, Mapping[str, str]] = json.loads((_FOLDER / "words.json").read_text())
 _HTML = "text/html; charset=utf-8"
 LONGEST_QUESTION = 2000
+MOST_ASKED = 20
+"""Parameters of an address; those behind them are nobody's."""
 EXCERPT = 160
 NEWEST = 5
 """Own queries on the first page."""
@@ -35,7 +37,7 @@ class Visit:
         self.desk = desk
         self.person: Person | None = request.person
         self.path = [part for part in request.tail.split("/") if part]
-        self._query = parse_qs(urlsplit(request.url).query, max_num_fields=20)
+        self._query = parse_qs("&".join(urlsplit(request.url).query.split("&", MOST_ASKED)[:MOST_ASKED]))
         self._accepts = request.header("accept-language")
         self.language = "en"
         self.waited = ""
