@@ -50,7 +50,8 @@ bench: $(STAMPS)/dev $(STAMPS)/debian ## measure: make bench ARGS="mail-corpus -
 
 lock: ## pin all dependencies with their hashes, without addresses
 	$(LOCK) pyproject.toml -o requirements.lock
-	$(LOCK) -c requirements.lock --group dev pyproject.toml -o requirements-dev.lock
+	$(LOCK) -c requirements.lock --extra otel pyproject.toml -o requirements-otel.lock
+	$(LOCK) -c requirements-otel.lock --extra otel --group dev pyproject.toml -o requirements-dev.lock
 	printf 'editables\nhatchling\nsetuptools>=80\n' | $(LOCK) -c requirements-dev.lock - -o requirements-build.lock
 
 clean: ## forget the environment and the stamps; data under var/ stays

@@ -177,6 +177,8 @@ class Hub(Rooms):
     async def start(self) -> None:
         """Open, then run everything and listen."""
         await self.open()
+        if self.config.traces:
+            self._trace()
         await self.fabric.start()
         self.intake.start()
         self.parsers.start()
@@ -195,6 +197,15 @@ class Hub(Rooms):
         await self._listen()
         self.supervisor.start()
         self.watchdog.start()
+
+    def _trace(self) -> None:
+        """OpenTelemetry is loaded only where it is asked for, and may not be installed."""
+        try:
+            from hub.traces import Traces  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            log.warning("traces.off", why=str(error), fix="pip install 'trunkline[otel]'")
+            return
+        self.telemetry.traces = Traces(self.store)
 
     async def _keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """A part that fails by a bug of ours is begun again; one that finds the store broken ends the process."""
@@ -260,6 +271,8 @@ class Hub(Rooms):
         """What `open` opened."""
         await self.watchdog.stop()
         await self.parsers.stop()
+        if self.telemetry.traces is not None:
+            await self.telemetry.traces.close()
         await self.client.close()
         await self.fabric.close()
         await self.store.close()

@@ -94,6 +94,8 @@ class Config(Struct, frozen=True, kw_only=True):
     triage: Triage
     plugins: Plugins
     instances: Sequence[Configured]
+    traces: bool
+    """Are they asked for?"""
     organisations: Mapping[str, Organisation]
     teams: Mapping[str, Team]
 
@@ -131,6 +133,19 @@ def config_path(given: Path | None = None, environ: Mapping[str, str] = ENVIRON)
 def fault_switches(environ: Mapping[str, str] = ENVIRON) -> tuple[str, str]:
     """For fault tests alone: where the process kills itself, and which protections it leaves out."""
     return environ.get("TRUNKLINE_CRASH", ""), environ.get("TRUNKLINE_UNPROTECTED", "")
+
+
+def traces_wanted(environ: Mapping[str, str] = ENVIRON) -> bool:
+    """Does the environment name a collector for traces, in OpenTelemetry's own words?
+
+    https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/ ; what else stands in OTEL_* is
+    read by its SDK. Nothing is exported unasked, though the SDK's own default would be a collector on this machine.
+    """
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    exporters = environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    named = any(environ.get(f"OTEL_EXPORTER_OTLP_{what}ENDPOINT") for what in ("", "TRACES_"))
+    return "otlp" in exporters.split(",") if exporters else named
 
 
 def load_config(
@@ -190,6 +205,7 @@ def load_config(
         triage=hub.triage,
         plugins=plugins,
         instances=configured,
+        traces=traces_wanted(environ),
         organisations=organisations,
         teams=teams,
     )

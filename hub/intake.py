@@ -275,7 +275,10 @@ class Intake:
         cursors = [cursor for waiting in batch for cursor in waiting.cursors]
         now, began = to_millis(self._clock.now()), time.perf_counter()
         rows = await self._store.write(journal, envelopes, cursors, self._store.node, now, urgent=True)
-        self._telemetry.journaled(len(envelopes), time.perf_counter() - began)
+        took = time.perf_counter() - began
+        self._telemetry.journaled(len(envelopes), took)
+        if self._telemetry.traces is not None:
+            self._telemetry.traces.received(envelopes, rows, took)
         crashpoint("in.committed")
         self.pending += sum(row.fresh for row in rows)
         at = 0

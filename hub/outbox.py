@@ -192,7 +192,8 @@ class Outbox:
             if step.done is not None:
                 done.append(Result.stored(step.done))
                 continue
-            result = await self.effects.have(work, step, came, done, lambda: self._may(work))
+            async with self.telemetry.step(work, step):
+                result = await self.effects.have(work, step, came, done, lambda: self._may(work))
             done.append(result)
             came = "queued"
             following = next((s for s in work.steps if s.n > step.n), None)

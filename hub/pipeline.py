@@ -128,6 +128,7 @@ class Pipeline:
     async def _judge_and_write(self, parsed: Sequence[Parsed]) -> Batch:
         rules = self.rules()  # one version judges the whole batch (R14)
         for _ in range(STALE_TRIES):
+            judging = time.perf_counter()
             draft = await self.store.read(self._judge, parsed, rules)
             batch = draft.batch
             await self._keep_large(batch)
@@ -141,6 +142,8 @@ class Pipeline:
                 parsed = [p for p in parsed if p.envelope.id in left]  # the others are done by another node
                 continue
             self.telemetry.recorded(len(parsed), time.perf_counter() - began)
+            if self.telemetry.traces is not None:
+                self.telemetry.traces.recorded(batch, judging, began)
             crashpoint("record.committed")
             for topic in topics_of(draft):
                 self.fabric.tell(topic)

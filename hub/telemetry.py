@@ -6,8 +6,15 @@ make series.
 """
 
 from collections.abc import Collection, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+
+from context_store.outbox import StepRow, Work
+
+if TYPE_CHECKING:
+    from hub.traces import Traces
 
 OTHER = "other"
 """Label of everything that is not configured: strangers may ask for any instance."""
@@ -21,6 +28,8 @@ class Telemetry:
     def __init__(self, instances: Collection[str]) -> None:
         """`instances`: the configured ones."""
         self.registry = CollectorRegistry()
+        self.traces: Traces | None = None
+        """Where the environment asks for them."""
         ProcessCollector(registry=self.registry)
         self._instances = frozenset(instances)
         self._answers = self._counter("webhook_answers", "Answers to webhooks by HTTP status.", "instance", "status")
@@ -93,6 +102,10 @@ class Telemetry:
     def tried(self, destination: str, state: str) -> None:
         """Outbox work came to this state."""
         self._tries.labels(self.known(destination), state).inc()
+
+    def step(self, work: Work, row: StepRow) -> AbstractAsyncContextManager[None]:
+        """Around one try of an outbox step."""
+        return self.traces.step(work, row) if self.traces is not None else nullcontext()
 
     def late(self, seconds: float) -> None:
         """The loop woke so late."""
