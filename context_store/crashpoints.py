@@ -6,6 +6,8 @@ configuration's environment. A test greps the names and fails if one of them is 
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _armed: dict[str, int] = {}
 _signals: dict[str, signal.Signals] = {}
@@ -31,6 +33,16 @@ def crashpoint(name: str) -> None:
     _armed[name] -= 1
     if _armed[name] == 0:
         os.kill(os.getpid(), _signals[name])
+
+
+@contextmanager
+def without(name: str) -> Iterator[None]:
+    """A positive control in one process: the protection is left out meanwhile."""
+    _off.add(name)
+    try:
+        yield
+    finally:
+        _off.discard(name)
 
 
 def protected(name: str) -> bool:

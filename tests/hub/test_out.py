@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from context_store import outbox as rows
+from context_store.crashpoints import without
 from plugins import Media, Pause, Receipt, Refuse, Retry, Ticket, Touched
 from tests.hub.desk import NOW, Desk, message
 
@@ -226,7 +227,8 @@ async def test_work_parked_with_an_unknown_outcome_asks_before_it_tries_again(hu
     assert [row[0] for row in await state(desk)] == ["done"]
 
 
-async def test_stale_worker_changes_nothing(desk: Desk):
+async def taken_over(desk: Desk) -> tuple[str, bool]:
+    """A worker is overtaken while it works and ends then: the work's state, and whether the heir still holds it."""
     tool = desk.far("tool")
     tool.gate = asyncio.Event()
     await desk.post(message(text="one"))
@@ -244,12 +246,21 @@ async def test_stale_worker_changes_nothing(desk: Desk):
         return not desk.hub.outbox._running
 
     await desk.until(over)
-    found = await desk.rows("SELECT state, fence FROM outbox WHERE id = :id", id=number)
-    assert found == [("leased", taken.fence)]
+    ((found, fence),) = await desk.rows("SELECT state, fence FROM outbox WHERE id = :id", id=number)
+    return found, fence == taken.fence
+
+
+async def test_stale_worker_changes_nothing(desk: Desk):
+    assert await taken_over(desk) == ("leased", True)
     assert await desk.number("SELECT count(*) FROM tickets") == 0
     desk.clock.by += timedelta(hours=2)
     await desk.settle()
-    assert tool.bodies() == [b"open one"]
+    assert desk.far("tool").bodies() == [b"open one"]
+
+
+async def test_without_its_fence_a_stale_worker_ends_what_another_one_does(desk: Desk):
+    with without("fence"):
+        assert (await taken_over(desk))[0] == "done"
 
 
 async def test_step_that_was_done_is_not_done_again(hub_under_test: Desk):
