@@ -3,15 +3,12 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import msgspec
 import structlog
 
-from plugins import Message
-
-if TYPE_CHECKING:
-    from hub.workers import Parsed
+from plugins import Item, Message
 
 log = structlog.get_logger("trunkline.languages")
 
@@ -29,17 +26,17 @@ def tell_there(texts: Sequence[str], languages: Sequence[str]) -> list[str]:
 
 
 async def tell_apart(
-    parsed: Sequence["Parsed"], languages: Sequence[str], schedule: Callable[..., Any]
-) -> list["Parsed"]:
-    """The same, each message with its language where its channel did not say; unknown where that fails."""
+    parsed: Sequence[Sequence[Item]], languages: Sequence[str], schedule: Callable[..., Any]
+) -> Sequence[Sequence[Item]]:
+    """The same items, each message with its language where its channel did not say; unknown where that fails."""
     wanted = [
         (at, n, f"{item.subject}\n{item.text[:LONGEST]}")
-        for at, one in enumerate(parsed)
-        for n, item in enumerate(one.items)
+        for at, items in enumerate(parsed)
+        for n, item in enumerate(items)
         if isinstance(item, Message) and not item.language and item.direction == "in"
     ]
     if not wanted:
-        return list(parsed)
+        return parsed
     try:
         future = await asyncio.to_thread(
             schedule, tell_there, args=([text for _, _, text in wanted], list(languages)), timeout=SECONDS
@@ -47,8 +44,8 @@ async def tell_apart(
         told = await asyncio.wrap_future(cast("Future[Any]", future))
     except Exception as error:  # noqa: BLE001  # a message without a language is better than no message
         log.warning("languages.not_told", messages=len(wanted), why=f"{type(error).__name__} {error}"[:500])
-        return list(parsed)
-    items = [list(one.items) for one in parsed]
+        return parsed
+    known = [list(items) for items in parsed]
     for (at, n, _), language in zip(wanted, told, strict=True):
-        items[at][n] = msgspec.structs.replace(items[at][n], language=language)
-    return [msgspec.structs.replace(one, items=each) for one, each in zip(parsed, items, strict=True)]
+        known[at][n] = msgspec.structs.replace(known[at][n], language=language)
+    return known

@@ -105,7 +105,8 @@ class Parsers:
         done = [parsed[e.id] for e in envelopes]
         if len(self._languages) < 2:  # there is nothing to tell apart
             return done
-        return await tell_apart(done, self._languages, self._workers().schedule)
+        told = await tell_apart([one.items for one in done], self._languages, self._workers().schedule)
+        return [msgspec.structs.replace(one, items=items) for one, items in zip(done, told, strict=True)]
 
     def _apart(self, envelope: PendingEnvelope) -> bool:
         """In a process of its own: one call over megabytes holds the interpreter, whatever thread it runs in."""

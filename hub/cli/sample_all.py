@@ -28,7 +28,7 @@ from hub.cli.access import answers, perform
 from hub.cli.common import UNWELL, WELL, CommandError, Common
 from hub.cli.init import complete
 from hub.cli.output import as_json, err, table
-from hub.cli.sample import LOOK, PATIENCE, SETTLED, Became, chatted, look, send, url_of
+from hub.cli.traffic import LOOK, PATIENCE, SETTLED, Became, chatted, look, send, url_of
 from hub.config import Config, load_config
 from plugins.manager import roles
 from plugins.testing.standins import StandIn, kinds, serve
