@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, Row, func, select, text, update
+from sqlalchemy import Connection, Row, func, select, text
 
 from context_store import bulk
 from context_store.crashpoints import crashpoint
@@ -97,11 +97,6 @@ def seal(conn: Connection, now: int) -> Head | None:
     end = first + len(rows) - 1
     bulk.insert(conn, seals, columns, [(n, first, end, previous, head, now)])
     return Head(n, end, head.hex())
-
-
-def erase_event(conn: Connection, event_id: int) -> None:
-    """Payload and salt go; who did what kind of thing when, and the commitment, stay."""
-    conn.execute(update(events).where(events.c.id == event_id).values(body=None, salt=None))
 
 
 def publish_head(path: Path, head: Head) -> None:

@@ -28,9 +28,15 @@ class UserRow(Struct, frozen=True, kw_only=True):
 
 
 def record_of(conn: Connection, user: int) -> dict[str, Any] | None:
-    """What the directory says of a user beside the columns, None if there is no such user."""
-    said = conn.scalar(select(t.users.c.fields).where(t.users.c.id == user))
-    return None if said is None else msgspec.json.decode(said, type=dict[str, Any])
+    """What the directory says of a user, to be changed in this transaction (its row is locked); None: no such user."""
+    u = t.users.c
+    slug = select(t.organisations.c.slug).where(t.organisations.c.id == u.organisation_id).scalar_subquery()
+    said = select(u.language, u.vip, slug.label("organisation"), u.fields).where(u.id == user).with_for_update()
+    row = conn.execute(said).first()
+    if row is None:
+        return None
+    columns = {"language": row.language, "vip": bool(row.vip), "organisation": row.organisation or ""}
+    return msgspec.json.decode(row.fields, type=dict[str, Any]) | columns
 
 
 def set_record(conn: Connection, user: int, columns: Mapping[str, Any]) -> None:

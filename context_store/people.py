@@ -8,7 +8,7 @@ are functions of the active rows alone: what a merge changed, its unmerge restor
 from collections.abc import Callable, Collection, Iterable
 
 from msgspec import Struct
-from sqlalchemy import Connection, Insert, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Insert, insert, or_, select, text, update
 
 from context_store.tables import identities, links, queries, query_joins, users
 
@@ -27,15 +27,6 @@ class Unmerged(Struct, frozen=True):
     """Who they are now, each a person of their own."""
     queries: tuple[int, ...]
     """Conversations that stood on the link alone and are matters of their own again."""
-
-
-class Suggestion(Struct, frozen=True):
-    """Two identities that carry the same e-mail text: a hint for an agent, never proof."""
-
-    identity_id: int
-    other_id: int
-    other_user: int
-    email: str
 
 
 def merge(
@@ -95,38 +86,6 @@ def relink(conn: Connection, touched: Collection[int]) -> None:
         found, owners = _component(conn, identities={left.pop()})
         _assign(conn, found, owners)
         left -= found
-
-
-def links_of(conn: Connection, user_id: int) -> tuple[int, ...]:
-    """The active links that hold this user together."""
-    found, _ = _component(conn, users={user_id})
-    rows = conn.scalars(
-        select(links.c.id).where(links.c.identity_id.in_(found), links.c.revoked_at.is_(None)).order_by(links.c.id)
-    )
-    return tuple(rows)
-
-
-def suggestions(conn: Connection, user_id: int) -> tuple[Suggestion, ...]:
-    """Other users' identities with the same e-mail text as one of this user's, as value or as name."""
-    own = conn.execute(select(identities).where(identities.c.user_id == user_id)).all()
-    emails: dict[str, int] = {}
-    for row in own:
-        for said in (row.value, row.name):
-            if "@" in said:
-                emails.setdefault(said.strip().lower(), row.id)
-    if not emails:
-        return ()
-    value, name = func.lower(identities.c.value), func.lower(identities.c.name)
-    others = conn.execute(
-        select(identities.c.id, identities.c.user_id, value.label("value"), name.label("name"))
-        .where(or_(value.in_(list(emails)), name.in_(list(emails))), identities.c.user_id != user_id)
-        .order_by(identities.c.id)
-    )
-    return tuple(
-        Suggestion(emails[email], row.id, row.user_id, email)
-        for row in others
-        for email in [row.value if row.value in emails else row.name]
-    )
 
 
 def wrong_users(conn: Connection) -> tuple[int, ...]:

@@ -81,6 +81,8 @@ class Batch:
     user_names: dict[int, str] = field(default_factory=dict)
     preferences: dict[int, tuple[str, str]] = field(default_factory=dict)
     """user → (language, fields)"""
+    preferred: dict[int, tuple[str, str]] = field(default_factory=dict)
+    """The same users → what these were when they were read"""
     relinked: set[int] = field(default_factory=set)
     """Identities with a new link: whose they are is worked out again"""
     threads: dict[int, tuple[int, int, int, bytes]] = field(default_factory=dict)
@@ -150,6 +152,16 @@ def _still_wanted(conn: Connection, waits: Sequence[tuple[bytes, bool]]) -> None
                 raise Stale("an original has come meanwhile")
 
 
+def _still_preferred(conn: Connection, read: Mapping[int, tuple[str, str]]) -> None:
+    """An agent or an import may have set something else of them meanwhile, which must not be written over."""
+    u = t.users.c
+    users = sorted(read)
+    for at in range(0, len(users), MOST_VALUES):
+        among = select(u.id, u.language, u.fields).where(u.id.in_(users[at : at + MOST_VALUES])).order_by(u.id)
+        if any(read[row.id] != (row.language, row.fields) for row in conn.execute(among.with_for_update())):
+            raise Stale("a user was changed by somebody else")
+
+
 def _insert(conn: Connection, batch: Batch) -> None:
     for table in _inserted:
         if table is t.attachments:
@@ -202,6 +214,7 @@ def _change(conn: Connection, batch: Batch) -> None:
     bulk.update(conn, t.identities, ("id", "barred"), sorted(batch.barred.items()))
     bulk.update(conn, t.identities, ("id", "name"), sorted(batch.names.items()))
     bulk.update(conn, t.users, ("id", "name"), sorted(batch.user_names.items()))
+    _still_preferred(conn, batch.preferred)
     bulk.update(
         conn, t.users, ("id", "language", "fields"), [(uid, *said) for uid, said in sorted(batch.preferences.items())]
     )

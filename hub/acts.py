@@ -106,6 +106,7 @@ def _prefer(draft: Draft, known: KnownIdentity, item: Act) -> tuple[str, str]:
         return "skipped", "there is no such channel"
     user = draft.known.users[known.user_id]
     fields: dict[str, Any] = msgspec.json.decode(user.fields)
+    draft.batch.preferred.setdefault(user.id, (user.language, user.fields))
     was = {"channel": fields.pop(CHOSEN, ""), "language": user.language}
     if item.channel:
         fields[CHOSEN] = item.channel

@@ -33,24 +33,23 @@ def _set(conn: Connection, hub: Rooms, actor: str, user: int, changes: Mapping[s
     record = directory.record_of(conn, user)
     if record is None:
         raise LookupError(f"there is no user {user}")
-    columns: dict[str, Any] = {}
-    for name, value in changes.items():
-        if name == "vip":
-            columns["vip"] = value is True
-        elif name == "language":
-            columns["language"] = canonical(str(value), 35)
-        elif name == "organisation":
-            columns["organisation_id"] = _organisation(conn, str(value))
-        else:
-            record[canonical(name, 100)] = _value(name, value)
+    set_: dict[str, Any] = {canonical(name, 100): _value(name, value) for name, value in changes.items()}
+    was = {name: record.get(name, "") for name in set_}
+    record |= set_
+    columns: dict[str, Any] = {"language": record.pop("language"), "vip": record.pop("vip")}
+    columns["organisation_id"] = _organisation(conn, record.pop("organisation"))
     record = {name: value for name, value in record.items() if value} | {"as_of": hub.clock.now().isoformat()}
     if len(record) > MOST:
         raise ValueError(f"a user has at most {MOST} fields")
     directory.set_record(conn, user, columns | {"fields": msgspec.json.encode(record).decode()})
-    leave(conn, hub, "user.set", user, actor, {"is": dict(changes)})
+    leave(conn, hub, "user.set", user, actor, {"was": was, "is": set_})
 
 
 def _value(name: str, value: Any) -> Any:
+    if name == "vip":
+        return value is True
+    if name == "language":
+        return canonical(str(value), 35)
     if name == "groups":
         several = value.split(",") if isinstance(value, str) else value
         return [canonical(str(one).strip(), 100) for one in several if str(one).strip()]

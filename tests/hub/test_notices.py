@@ -43,11 +43,23 @@ async def test_user_s_record_is_kept_and_taken_away(desk: Desk):
     (user,) = await desk.column("SELECT id FROM users")
     changes = {"groups": "board, staff", "vip": True, "organisation": "acme", "floor": "3", "language": "de"}
     await desk.operate("set_user", "eve", user, changes)
-    await desk.operate("set_user", "eve", user, {"floor": ""})
+    await desk.operate("set_user", "eve", user, {"floor": "", "vip": True, "organisation": ""})
     ((fields, vip, language),) = await desk.rows("SELECT fields, vip, language FROM users")
     record = msgspec.json.decode(fields)
     assert record.pop("as_of")
     assert (record, bool(vip), language) == ({"groups": ["board", "staff"]}, True, "de")
+    first, second = await desk.column("SELECT body FROM events WHERE kind = 'user.set' ORDER BY id")
+    assert msgspec.json.decode(first)["was"] == {
+        "groups": "",
+        "vip": False,
+        "organisation": "",
+        "floor": "",
+        "language": "",
+    }
+    assert msgspec.json.decode(second) == {
+        "was": {"floor": "3", "vip": True, "organisation": "acme"},
+        "is": {"floor": "", "vip": True, "organisation": ""},
+    }
     with pytest.raises(ValueError, match="no organisation"):
         await desk.operate("set_user", "eve", user, {"organisation": "nobody"})
     with pytest.raises(LookupError):
