@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Connection, case, exists, func, or_, select, text, true, update
+from sqlalchemy import ColumnElement, Connection, case, exists, func, or_, select, text, true, tuple_, update
 
 from context_store import bulk
 from context_store import tables as t
@@ -69,6 +69,8 @@ class Settled(Struct, frozen=True):
     cause: str | None = None
     trace: str | None = None
     maybe_duplicate: bool = False
+    tried: bool = True
+    """False: its step has not been tried, because its turn has not come."""
 
 
 def claim(
@@ -131,7 +133,8 @@ def _tickets(conn: Connection, queries: Collection[int]) -> dict[tuple[str, int]
 
 def _steps(conn: Connection, ids: Collection[int]) -> dict[int, tuple[StepRow, ...]]:
     found: dict[int, list[StepRow]] = {}
-    for row in conn.execute(select(t.steps).where(_s.outbox_id.in_(ids)).order_by(_s.outbox_id, _s.n)):
+    columns = [_s[name] for name in StepRow.__struct_fields__]
+    for row in conn.execute(select(*columns).where(_s.outbox_id.in_(ids)).order_by(_s.outbox_id, _s.n)):
         found.setdefault(row.outbox_id, []).append(StepRow(*row))
     return {key: tuple(value) for key, value in found.items()}
 
@@ -163,6 +166,13 @@ def finish_steps(conn: Connection, done: Sequence[tuple[int, int, str]], begun: 
     bulk.update(conn, t.steps, ("outbox_id", "n", "state", "begun_at"), rows, keys=2)
 
 
+def not_begun(conn: Connection, steps: Sequence[tuple[int, int]]) -> None:
+    """(outbox, n): those among them that were begun were not tried after all, so their keys have not begun to age."""
+    if steps:
+        begun = update(t.steps).where(tuple_(_s.outbox_id, _s.n).in_(steps), _s.state == "begun")
+        conn.execute(begun.values(state="planned", begun_at=None))
+
+
 def holds(conn: Connection, number: int, fence: int) -> bool:
     """Is the row still leased under this fence? It stays so until the transaction ends."""
     held = select(_o.id).where(_o.id == number, _o.fence == fence, _o.state == "leased").with_for_update()
@@ -173,7 +183,9 @@ def settle(conn: Connection, settled: Sequence[Settled], now: int) -> set[int]:
     """Settle claims; returns the ids whose fence was still theirs."""
     if not settled:
         return set()
-    leased = select(_o.id, _o.fence, _o.maybe_duplicate).where(_o.id.in_([s.id for s in settled]), _o.state == "leased")
+    leased = select(_o.id, _o.fence, _o.maybe_duplicate, _o.attempts).where(
+        _o.id.in_([s.id for s in settled]), _o.state == "leased"
+    )
     held = {row.id: row for row in conn.execute(leased.order_by(_o.id).with_for_update())}
     mine = [s for s in settled if s.id in held and (held[s.id].fence == s.fence or not protected("fence"))]
     rows = [
@@ -185,12 +197,15 @@ def settle(conn: Connection, settled: Sequence[Settled], now: int) -> set[int]:
             s.cause,
             s.trace,
             s.maybe_duplicate or held[s.id].maybe_duplicate,
+            held[s.id].attempts - (not s.tried),
             None,
             None if s.state in OPEN else now,
         )
         for s in mine
     ]
-    columns = ("id", "fence", "state", "due_at", "cause", "trace", "maybe_duplicate", "lease_until", "settled_at")
+    columns = (
+        "id", "fence", "state", "due_at", "cause", "trace", "maybe_duplicate", "attempts", "lease_until", "settled_at",
+    )  # fmt: skip
     bulk.update(conn, t.outbox, columns, rows, keys=2)
     return {s.id for s in mine}
 

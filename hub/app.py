@@ -34,6 +34,7 @@ from hub.keys import Keys
 from hub.needs import Needs
 from hub.offers import Learner
 from hub.outbox import Outbox
+from hub.pace import Pace
 from hub.parsing import Recipe
 from hub.pipeline import Pipeline
 from hub.port import Port
@@ -152,7 +153,7 @@ class Hub(Rooms):
             self.clock,
         )  # fmt: skip
         self.isolated = replace(self.pipeline, isolated=True)
-        effects = Effects(self.client, self.instances, self.clock, self.config.delivery.lease)
+        effects = Effects(self.client, self.instances, Pace(self.fabric), self.clock, self.config.delivery.lease)
         needs = Needs(self.store, self.blobs, self.intake)
         self.outbox = Outbox(
             self.store, self.fabric, self.instances, effects, needs, self.keys, self.config.delivery,

@@ -20,6 +20,7 @@ from context_store.times import to_millis
 from hub.attempt import StepAttempt, verdict
 from hub.egress import Client
 from hub.instances import Instance
+from hub.pace import Pace
 from plugins import Clock, Done, LeaseLost, Retry, Step, Uncertain
 
 DEADLINE = 120.0
@@ -45,9 +46,12 @@ class Result(Struct, frozen=True):
 class Effects:
     """Performs steps through the instance's own `perform` and `find`."""
 
-    def __init__(self, client: Client, instances: Mapping[str, Instance], clock: Clock, lease: float) -> None:
+    def __init__(
+        self, client: Client, instances: Mapping[str, Instance], pace: Pace, clock: Clock, lease: float
+    ) -> None:
         """`lease` bounds an attempt, so that two nodes never perform one step at once."""
         self._client = client
+        self._pace = pace
         self._instances = instances
         self._clock = clock
         self._deadline = min(DEADLINE, lease * 20)
@@ -91,7 +95,7 @@ class Effects:
             if found is not None:
                 self._unknown.discard(work.id)
                 return found
-        result = await self._perform(step, instance, attempt, work.id)
+        result = await self._perform(work, step, instance, attempt)
         self._unknown.discard(work.id)
         return result
 
@@ -120,10 +124,10 @@ class Effects:
             self._unknown.discard(work.id)
         return Result(found[0], doubtful=len(found) > 1) if found else None
 
-    async def _perform(self, step: Step, instance: Instance, attempt: StepAttempt, outbox: int) -> Result:
+    async def _perform(self, work: Work, step: Step, instance: Instance, attempt: StepAttempt) -> Result:
         crashpoint("out.before_send")
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(self._deadline), self._pace.turn(work, step, instance):
                 done = _whole(await instance.connector.perform(step, attempt))
         except LeaseLost:
             raise
@@ -133,7 +137,7 @@ class Effects:
         if attempt.state == "lost":  # the author took no answer for a success
             raise Uncertain("the effect went out and no answer came")
         crashpoint("out.sent")
-        return Result(done, doubtful=outbox in self._doubtful)
+        return Result(done, doubtful=work.id in self._doubtful)
 
     def _attempt(
         self, work: Work, row: StepRow, instance: Instance, made: Sequence[Result], may: Callable[[], None]

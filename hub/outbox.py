@@ -29,6 +29,7 @@ from hub.fabric import Fabric
 from hub.instances import Instance
 from hub.keys import Keys
 from hub.needs import Needs
+from hub.pace import TooSoon, Turns
 from hub.results import Settlement, settle_all
 from hub.telemetry import Telemetry
 from plugins import Clock, LeaseLost, Outgoing, Pause, Refuse, Retry, Step, TicketWork, TrunklineError, Uncertain
@@ -78,6 +79,7 @@ class Outbox:
     _running: dict[int, tuple[int, asyncio.Task[None]]] = field(default_factory=dict)
     _until: dict[int, float] = field(default_factory=dict)
     """Work → until when its lease surely holds, on this machine's own clock."""
+    _turns: Turns = field(default_factory=Turns)
     _results: list[Settlement] = field(default_factory=list)
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -94,7 +96,7 @@ class Outbox:
                     await self.clock.sleep(1)
                     continue
                 if not started:
-                    await self.fabric.wait("outbox", self.config.poll)
+                    await self.fabric.wait("outbox", self._turns.next(self._now(), self.config.poll))
             if self._running:
                 await asyncio.wait([task for _, task in self._running.values()])
             renewing.cancel()
@@ -108,7 +110,7 @@ class Outbox:
         if room <= 0:
             return 0
         now, asked = self._now(), time.monotonic()
-        held = [name for name, health in self._health.items() if health.held_until > now]
+        held = [name for name, health in self._health.items() if health.held_until > now] + self._turns.full(now)
         until, running = now + int(self.config.lease * 1000), list(self._running)
         works = await self.store.write(rows.claim, now, until, room, (), held, running)
         if not works:
@@ -227,19 +229,24 @@ class Outbox:
         """What the error's class says about this row, its lane and its destination."""
         now = self._now()
         due, state, cause = now, "done", None
-        if isinstance(error, Retry | Pause | Uncertain):
+        early = isinstance(error, TooSoon)
+        if isinstance(error, TooSoon):
+            due, cause = self._turns.later(work.destination, error, now), "rate"
+            state = "uncertain" if self.effects.unknown(work.id) else "queued"
+        elif isinstance(error, Retry | Pause | Uncertain):
             state, due, cause = self._again(work, error, now)
         elif error is not None:
             state, cause = "parked", canonical(str(error.code), 200) if isinstance(error, Refuse) else "refused"
             if cause in UNREACHED and _automatic(work):
                 state = "cancelled"
         if isinstance(error, Retry | Pause | Uncertain):
-            self._stumbled(work.destination, error)
+            if not early:
+                self._stumbled(work.destination, error)
         elif error is None:
             self._succeeded(work.destination)
         settled = Settled(
             id=work.id, fence=work.fence, state=state, due_at=due, cause=cause,
-            trace=_trace(error) if error else None,
+            trace=_trace(error) if error and not early else None, tried=not early,
             maybe_duplicate=work.maybe_duplicate or self.effects.doubtful(work.id),
         )  # fmt: skip
         self._results.append(Settlement.of_failure(work, settled, now))
@@ -320,8 +327,10 @@ class Outbox:
             return
         crashpoint("out.recorded")
         for one in batch:
-            if one.settled is not None:
-                self._running.pop(one.settled.id, None)
+            if one.settled is None:
+                continue
+            self._running.pop(one.settled.id, None)
+            if one.settled.tried:
                 self.telemetry.tried(one.work.destination if one.work else "", one.settled.state)
         self.fabric.wake("outbox")
         self.fabric.wake("events")

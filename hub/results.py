@@ -64,6 +64,8 @@ def settle_all(conn: Connection, batch: Sequence[Settlement], next_id: Callable[
     """Whoever lost the lease meanwhile writes nothing: its fence is no longer the row's."""
     mine = rows.settle(conn, [one.settled for one in batch if one.settled], now)
     held = [one for one in batch if one.work is not None and one.settled is not None and one.work.id in mine]
+    early = [one.work for one in held if one.work and one.settled and not one.settled.tried]
+    rows.not_begun(conn, [(work.id, step.n) for work in early for step in work.steps if step.state == "planned"])
     good = [(one.work, one.results) for one in held if one.work is not None and one.results]
     rows.finish_steps(conn, [(w.id, len(r) - 1, r[-1].json()) for w, r in good], [])
     sent = [_delivered(w, r) for w, r in good if w.kind == "delivery" and w.message_id is not None]
@@ -153,7 +155,7 @@ def _ticket(work: Work, results: Sequence[Result], number: int, now: int) -> dic
 def _event(one: Settlement, number: int, now: int) -> NewEvent | None:
     """What the journey shows of it; tries that will be repeated are no news."""
     work, settled = one.work, one.settled
-    if work is None or settled is None or work.kind == "need" or settled.state == "queued":
+    if work is None or settled is None or work.kind == "need" or settled.state == "queued" or not settled.tried:
         return None
     if settled.state == "cancelled":  # it was automatic: see `UNREACHED`
         why = f"it can't be sent to this address: {settled.cause}"

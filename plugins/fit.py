@@ -22,6 +22,7 @@ ROLES: dict[str, type[Any]] = {
     "socket": protocols.Socket,
     "counter": protocols.Counter,
     "sender": protocols.Effects,
+    "placed": protocols.Placed,
     "pages": protocols.Pages,
     "site": visits.Site,
     "readable": protocols.Readable,

@@ -6,7 +6,7 @@ no I/O and no running loop, because parse workers, `trunkline check` and the kit
 `parse`, `verify` and `plan` see only their argument and the settings.
 
 Members stand in this order in every file: contract, kind, settings_type, capabilities, __init__,
-verify, respond, run, contact, parse, plan, perform, find, fetch, check.
+verify, respond, run, contact, parse, plan, place, perform, find, fetch, check.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
@@ -261,6 +261,13 @@ class Ticketing(Effects[TicketWork], Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """What it can do, by its settings."""
+
+
+class Placed(Protocol):
+    """A sender whose rates of scope "lane" are those of a place that several conversations share (a room, a chat)."""
+
+    def place(self, step: Step) -> str:
+        """Pure: where the step's effect shows, as the far side counts; "": the hub's own lane."""
 
 
 class Readable(Protocol):

@@ -18,6 +18,10 @@ PRESENCE = 30.0
 """Seconds after which somebody who was looking at something is held to have gone."""
 
 
+Limit = tuple[str, int, float]
+"""(key, n, seconds): at most n in any so many seconds."""
+
+
 class Following(Protocol):
     """One who follows a topic."""
 
@@ -61,6 +65,16 @@ class Fabric(Protocol):
         Decided at once from what this node knows: nodes learn of each other's counts a moment later, and while they
         can't each counts alone.
         """
+
+    async def turn(self, limits: Sequence[Limit]) -> Sequence[float]:
+        """Seconds until each limit lets one more through, in their order; all 0: it was counted for each of them.
+
+        Exact on all nodes while they reach each other: never more than n in any so many seconds; without, each node
+        counts alone.
+        """
+
+    async def turned(self, limits: Sequence[Limit]) -> None:
+        """What was let through has happened only now, and counts from here: on its way it may have been held up."""
 
     def look(self, subject: str, who: str) -> None:
         """`who` looks at it; say so again within `PRESENCE` seconds."""

@@ -1,10 +1,11 @@
 """The fabric of one process, in memory; also what a node falls back on when it can't reach the others."""
 
 import asyncio
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from hub.fabric import PRESENCE
+from hub.fabric import PRESENCE, Limit
 from plugins import Clock
 
 MOST = 10_000
@@ -60,6 +61,8 @@ class LocalFabric:
         self._newest = 0
         self._grown = asyncio.Event()
         self._windows: dict[tuple[str, float], tuple[int, int]] = {}
+        self._turns: dict[Limit, deque[float]] = {}
+        """When the last n were let through, oldest first."""
         self._looking: dict[str, dict[str, float]] = {}
 
     async def start(self) -> None:
@@ -164,6 +167,34 @@ class LocalFabric:
         n = n + 1 if since == window else 1
         self._windows[key, seconds] = (window, n)
         return window, n
+
+    async def turn(self, limits: Sequence[Limit]) -> Sequence[float]:
+        """As the protocol says."""
+        now = self._clock.now().timestamp()
+        waits = [self._wait(limit, now) for limit in limits]
+        if not any(waits):
+            self.took(limits)
+        return waits
+
+    def took(self, limits: Sequence[Limit]) -> None:
+        """One was let through, here or by the word of all nodes."""
+        now = self._clock.now().timestamp()
+        for limit in limits:
+            if limit not in self._turns and len(self._turns) >= MOST:
+                current = {key: last for key, last in self._turns.items() if last[-1] + key[2] > now}
+                self._turns = current if len(current) < MOST else {}
+            self._turns.setdefault(limit, deque(maxlen=limit[1])).append(now)
+
+    async def turned(self, limits: Sequence[Limit]) -> None:
+        """As the protocol says."""
+        now = self._clock.now().timestamp()
+        for limit in limits:
+            if limit in self._turns:
+                self._turns[limit][-1] = now
+
+    def _wait(self, limit: Limit, now: float) -> float:
+        last = self._turns.get(limit)
+        return 0.0 if last is None or len(last) < limit[1] else max(0.0, last[0] + limit[2] - now)
 
     # ---- presence --------------------------------------------------------------------------------------
 

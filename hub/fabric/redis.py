@@ -23,7 +23,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from hub.fabric import BOUND, PRESENCE, Following
+from hub.fabric import BOUND, PRESENCE, Following, Limit
 from hub.fabric.local import MOST, LocalFabric
 from plugins import Clock
 
@@ -37,6 +37,35 @@ GATHER = 0.01
 """Seconds between two round trips under load: what is told in between shares the next one."""
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
+
+
+TURN = """
+local at = redis.call('TIME')
+local now, waits, free = at[1] * 1000 + math.floor(at[2] / 1000), {}, true
+for i, key in ipairs(KEYS) do
+  local nth = redis.call('LINDEX', key, -tonumber(ARGV[2 * i - 1]))
+  waits[i] = nth and math.max(0, nth + ARGV[2 * i] - now) or 0
+  free = free and waits[i] == 0
+end
+for i, key in ipairs(free and KEYS or {}) do
+  redis.call('RPUSH', key, string.format('%d', now))
+  redis.call('LTRIM', key, -ARGV[2 * i - 1], -1)
+  redis.call('PEXPIRE', key, ARGV[2 * i])
+end
+return waits
+"""
+TURNED = """
+local at = redis.call('TIME')
+local now = string.format('%d', at[1] * 1000 + math.floor(at[2] / 1000))
+for i, key in ipairs(KEYS) do
+  if redis.call('EXISTS', key) == 1 then
+    redis.call('LSET', key, -1, now)
+    redis.call('PEXPIRE', key, ARGV[2 * i])
+  end
+end
+return {}
+"""
+"""A list of the last n moments for each limit, in milliseconds of Redis' own clock: no node's clock counts."""
 
 
 class _Said(Struct, frozen=True, omit_defaults=True):
@@ -150,6 +179,34 @@ class RedisFabric:
             self._counted.add((key, seconds))
             self._to_tell.set()
         return max(own, found.all + own - found.told) <= most
+
+    async def turn(self, limits: Sequence[Limit]) -> Sequence[float]:
+        """As the protocol says."""
+        waits = await self._at_redis(TURN, limits)
+        if waits is None:
+            return await self._local.turn(limits)
+        if not any(waits):
+            self._local.took(limits)  # to go on by, if Redis goes away
+        return [wait / 1000 for wait in waits]
+
+    async def turned(self, limits: Sequence[Limit]) -> None:
+        """As the protocol says."""
+        await self._local.turned(limits)
+        await self._at_redis(TURNED, limits)
+
+    async def _at_redis(self, script: str, limits: Sequence[Limit]) -> list[int] | None:
+        """None: it does not answer."""
+        if self.trouble:
+            return None
+        keys = [f"{self._prefix}:turn:{sha256(key.encode()).hexdigest()[:32]}:{n}:{s:g}" for key, n, s in limits]
+        numbers = [number for _, n, seconds in limits for number in (n, int(seconds * 1000))]
+        asked: Any = self._redis.eval(script, len(keys), *keys, *numbers)  # redis-py's types are those of both clients
+        try:
+            async with asyncio.timeout(BOUND):
+                found: list[int] = await asked
+        except (RedisError, OSError, TimeoutError):
+            return None
+        return found
 
     def look(self, subject: str, who: str) -> None:
         """As the protocol says."""

@@ -37,13 +37,16 @@ HEADERS = {
 }
 
 
+def headers_of(public_url: str) -> dict[str, str]:
+    """Those of every response; a browser that came by https is told to do so always."""
+    secure = {"Strict-Transport-Security": "max-age=31536000"} if public_url.startswith("https:") else {}
+    return {**HEADERS, **secure, "Server": "trunkline"}
+
+
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """On every response, errors and plugins' replies too; a handler may set its own first."""
-    for name, value in HEADERS.items():
+    for name, value in headers_of(request.app[HUB].config.public_url).items():
         response.headers.setdefault(name, value)
-    response.headers["Server"] = "trunkline"
-    if request.app[HUB].config.public_url.startswith("https:"):
-        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
 
 
 # ---- assets ------------------------------------------------------------------------------------------
@@ -177,9 +180,14 @@ def words(name: str) -> str:
     return name.replace("_", " ").replace(".", " ")
 
 
+WAITS = {"rate": "The channel takes only so many in a while. It goes out by itself when its turn comes."}
+"""Causes of work that waits although nothing is wrong."""
+
+
 def advice(cause: str) -> str:
-    """What an agent can do about a refusal; "" where its code is the connector's own."""
-    return CAUSES.get(cause.partition(":")[0], "")
+    """What an agent can do about a refusal or a wait; "" where the code is the connector's own."""
+    code = cause.partition(":")[0]
+    return WAITS.get(code) or CAUSES.get(code, "")
 
 
 def _environment() -> jinja2.Environment:

@@ -15,6 +15,7 @@ What the connector has no part in (no webhook, no runner, no limit) is skipped w
 """
 
 import asyncio
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from plugins.fit import roles
 from plugins.model import Done, Edited, Envelope, Message, Outgoing, Received, Step
 from plugins.testing.conformance import ConnectorConformance, references
 from plugins.testing.lines import LiveAttempt, LiveHub
+from plugins.testing.purity import no_io
 from plugins.testing.standins import Fault, StandIn
 
 WIDE = "\U0001f600"
@@ -201,6 +203,30 @@ class VendorConformance(ConnectorConformance, ABC):
             await self._perform(made, step)
             assert len(far.heard) == 1
 
+    async def test_declared_rates_are_no_higher_than_the_platforms(self) -> None:
+        documented, declared = self.far().rates, self.make().capabilities.rates
+        if not documented:
+            self.cannot("knows no rate of its platform")
+        for scope, most, seconds in documented:
+            held = [n * math.ceil(seconds / span) for s, n, span in declared if s in (scope, "instance")]
+            assert min(held, default=most + 1) <= most, f"declare no more than {most} in {seconds:g} s ({scope})"
+
+    async def test_one_too_many_is_refused_by_the_platform_and_comes_again(self) -> None:
+        most = min((n for _, n, _ in self.far().rates), default=0)
+        if not most:
+            self.cannot("knows no rate of its platform")
+        async with self._live() as (far, made):
+            far.burst = 1
+            [step] = made.plan(self._work(far))
+            if any(scope == "lane" for scope, _, _ in made.capabilities.rates):
+                with no_io():
+                    assert isinstance(made.place(step), str), "name the place by which the platform counts"
+            for number in range(most):
+                await self._perform(made, step, LiveAttempt(key=f"attempt-{number}"))
+            assert far.refused == []
+            assert isinstance(await self._fails(made, step, LiveAttempt(key="one-too-many")), Retry)
+            assert far.refused == ["too fast"]
+
     @pytest.mark.parametrize("kind", ["lost", "half_open", "status"])
     async def test_unknown_outcome_is_never_called_certain(self, kind: Any) -> None:
         async with self._live() as (far, made):
@@ -297,9 +323,9 @@ class VendorConformance(ConnectorConformance, ABC):
         assert isinstance(result, Done)
         return result
 
-    async def _fails(self, made: Any, step: Step) -> TrunklineError:
+    async def _fails(self, made: Any, step: Step, attempt: LiveAttempt | None = None) -> TrunklineError:
         try:
-            result = await self._perform(made, step)
+            result = await self._perform(made, step, attempt)
         except (Retry, Refuse, Uncertain, Pause) as error:
             self._hides(repr(error), str(error))
             return error

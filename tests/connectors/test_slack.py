@@ -21,7 +21,7 @@ from plugins import (
 from plugins.testing.lines import LiveAttempt, LiveHub
 from plugins.testing.standins import Fault
 from plugins.testing.standins.slack import CHANNEL, Slack
-from plugins.testing.stubs import FakeClock, StubAttempt
+from plugins.testing.stubs import StubAttempt
 from tests.connectors.slack_kit import SlackKit, live, read
 
 
@@ -178,28 +178,11 @@ async def test_sign_in_page_is_no_file(app):
         await app.fetch("F1", StubAttempt(answer))
 
 
-async def test_one_conversation_is_posted_to_once_a_second_and_another_does_not_wait(app, far):
-    [step], clock = app.plan(out(far)), FakeClock()
-    [other] = app.plan(out(far, reply_via=way(CHANNEL, private=False), private=False))
-    told = json.dumps({"ok": True, "channel": "D0ANN", "ts": "1.1"}).encode()
-    waited = []
-    for each in (step, step, other, step):
-        attempt = StubAttempt(lambda _: Answer(status=200, body=told))
-        attempt.clock, before = clock, clock.now()
-        await app.perform(each, attempt)
-        waited.append((clock.now() - before).total_seconds())
-    assert waited == [0, 1, 0, 1]
-
-
-async def test_answers_behind_many_others_come_again_later(app, far):
-    [step] = app.plan(out(far))
-    told = json.dumps({"ok": True, "channel": "D0ANN", "ts": "1.1"}).encode()
-    for _ in range(11):
-        await app.perform(step, StubAttempt(lambda _: Answer(status=200, body=told)))  # each begins at noon
-    late = StubAttempt(lambda _: Answer(status=200, body=told))
-    with pytest.raises(Retry) as caught:
-        await app.perform(step, late)
-    assert (caught.value.after, late.calls) == (11, [])
+def test_place_is_the_conversation_whatever_thread_is_answered(app, far):
+    (one,), (other,) = (
+        app.plan(out(far, reply_via=way(CHANNEL, thread, private=False), private=False)) for thread in ("1.1", "2.2")
+    )
+    assert app.place(one) == app.place(other) == CHANNEL
 
 
 def test_names_of_refusals_are_those_that_agents_know():

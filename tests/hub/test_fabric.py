@@ -80,6 +80,44 @@ async def pair(request: pytest.FixtureRequest, clock: Turned) -> AsyncIterator[P
         await node.close()
 
 
+async def test_turns_are_given_n_in_any_span_on_all_nodes(pair: Pair):
+    here, there = pair
+    waits = [(await node.turn([("one", 3, 600.0)]))[0] for node in (here, there, here, there, here)]
+    assert waits[:3] == [0, 0, 0]
+    assert all(590 < wait <= 600 for wait in waits[3:])
+    assert await there.turn([("another", 3, 600.0)]) == [0]
+
+
+async def test_turn_that_one_limit_denies_is_counted_by_none(pair: Pair):
+    here, there = pair
+    assert await here.turn([("whole", 2, 600.0), ("lane", 1, 600.0)]) == [0, 0]
+    for _ in range(3):
+        whole, lane = await there.turn([("whole", 2, 600.0), ("lane", 1, 600.0)])
+        assert (whole, lane > 590) == (0, True)
+    assert await here.turn([("whole", 2, 600.0), ("other lane", 1, 600.0)]) == [0, 0]
+
+
+async def test_turn_counts_from_its_end(pair: Pair, clock: Turned):
+    here, there = pair
+    limits = [("one", 1, 600.0)]
+    assert await here.turn(limits) == [0]
+    await asyncio.sleep(0.05)  # Redis has a clock of its own
+    clock.turn(0.05)
+    (before,) = await there.turn(limits)
+    await here.turned(limits)
+    assert (await there.turn(limits))[0] > before
+
+
+async def test_turn_comes_when_the_oldest_is_as_long_ago(clock: Turned):
+    alone = LocalFabric(clock)
+    for _ in range(2):
+        assert await alone.turn([("one", 2, 10.0)]) == [0]
+        clock.turn(4)
+    assert await alone.turn([("one", 2, 10.0)]) == [2]
+    clock.turn(2)
+    assert await alone.turn([("one", 2, 10.0)]) == [0]
+
+
 async def test_a_wake_up_reaches_whoever_waits(pair: Pair):
     here, there = pair
     waiting = asyncio.create_task(there.wait("work", 15))

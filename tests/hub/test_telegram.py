@@ -8,10 +8,12 @@ class TestTelegramByWebhook(Stories):
 
     async def test_long_answer_arrives_in_parts_in_order(self, line: Line) -> None:
         await self._one_query(line)
+        line.far.burst = 1
         await line.reply("word " * 2000)
         await line.desk.settle()
         parts = [each.text for each in line.far.heard][-3:]
         assert [part.count("word") for part in parts] == [819, 819, 362]
+        assert line.far.refused == []  # none came too early
 
     async def test_person_who_blocked_the_bot_is_answered_no_more(self, line: Line) -> None:
         await self._one_query(line)

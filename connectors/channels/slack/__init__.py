@@ -20,7 +20,6 @@ from connectors.channels.slack import events, socket_mode
 from connectors.channels.slack.api import ask, tell, told
 from connectors.channels.slack.events import Way
 from connectors.channels.slack.markup import escaped, measure
-from connectors.channels.slack.pace import Pace
 from plugins import (
     Attempt,
     Call,
@@ -189,7 +188,6 @@ class SlackConnector:
 
     def __init__(self, instance: str, settings: SlackSettings) -> None:  # the contract's arguments
         self._settings = settings
-        self._pace = Pace()
 
     def verify(self, request: Request) -> Envelope | Reply:
         """`v0=` HMAC over time and body ("Verifying requests from Slack"); the challenge is signed like all else."""
@@ -230,10 +228,13 @@ class SlackConnector:
             Step(kind="post", body=msgspec.json.encode(post), find_lag=lag) for post in posts
         ] + [Step(kind="file", body=msgspec.json.encode(post)) for post in files]  # fmt: skip
 
+    def place(self, step: Step) -> str:
+        """The conversation, whatever threads in it are answered."""
+        return msgspec.json.decode(step.body, type=_Post).way.channel
+
     async def perform(self, step: Step, attempt: Attempt) -> Done:
         """One message, or one file."""
         post = msgspec.json.decode(step.body, type=_Post)
-        await self._pace.turn(post.way.channel, attempt.clock)
         if post.file is not None:
             return await self._share(post.way, post.file, attempt)
         given: dict[str, Any] = {

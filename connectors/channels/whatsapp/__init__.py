@@ -163,6 +163,11 @@ class WhatsAppConnector:
             for part in (*parts, *files)
         ]
 
+    def place(self, step: Step) -> str:
+        """The person, in however many matters."""
+        way = msgspec.json.decode(step.body, type=_Part).way
+        return way.to or way.user
+
     async def perform(self, step: Step, attempt: Attempt) -> Done:
         """One message: the text or file inside the window, the template outside."""
         part = msgspec.json.decode(step.body, type=_Part)

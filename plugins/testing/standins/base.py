@@ -5,6 +5,7 @@ webhook, or where a poller finds them), `heard` is what people saw of ours, `fai
 """
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -50,6 +51,8 @@ class StandIn(ABC):
     """Kinds of connector that it speaks for."""
     troubles: ClassVar[Mapping[str, Any]] = {}
     """Code of `Refuse` (or "token_revoked", a Pause) → how the vendor says it; `trouble` sets one."""
+    rates: ClassVar[Sequence[tuple[Literal["instance", "lane"], int, float]]] = ()
+    """(scope, n, seconds) as the vendor writes them; "lane" is to one place."""
     person: ClassVar[Identity]
     """Somebody who has written to us, so that we may answer."""
 
@@ -62,7 +65,10 @@ class StandIn(ABC):
         self.hook = ""
         """Where webhooks go; "": pollers fetch."""
         self.port = 0
+        self.burst = 10
+        """It lets so many times its rates pass, as vendors do for a while; 1: not one too many."""
         self._faults: deque[Fault] = deque()
+        self._taken: list[tuple[float, str]] = []
         self._stopping = asyncio.Event()
 
     # ---- for a subclass --------------------------------------------------------------------------------
@@ -109,6 +115,17 @@ class StandIn(ABC):
     def queue(self, events: Sequence[Any]) -> None:
         """Hold events for a poller."""
         raise TypeError(f"{self.kinds[0]} has nobody fetch events: it calls")
+
+    def too_fast(self, place: str) -> bool:
+        """Does a message to the place come too early? If not, it is counted."""
+        now = time.monotonic()
+        for scope, n, seconds in self.rates:
+            lately = [to for at, to in self._taken if now - at < seconds and (scope == "instance" or to == place)]
+            if len(lately) >= n * self.burst:
+                self.refused.append("too fast")
+                return True
+        self._taken.append((now, place))
+        return False
 
     # ---- what goes wrong ---------------------------------------------------------------------------------
 

@@ -59,6 +59,7 @@ class Mastodon(StandIn):
 
     kinds: ClassVar[tuple[str, ...]] = ("mastodon",)
     troubles: ClassVar[Mapping[str, Any]] = TROUBLES
+    rates = (("instance", 300, 10_800.0),)  # RateLimiter, family statuses
     person: ClassVar[Identity] = Identity(scheme="mastodon", value="ann@remote.test")
     people: ClassVar[Mapping[str, tuple[str, str]]] = {"ann": ("971724", "ann@remote.test"), "bob": ("971725", "bob")}
     me: ClassVar[str] = "1"
@@ -218,6 +219,8 @@ class Mastodon(StandIn):
         why = self._why_not(given, text, above)
         if why:
             return self.refuse(why[1], _error(*why))
+        if self.too_fast(""):
+            return self.failed(Fault(status=429, after=1))
         made = self._status(self.me, "desk", "", given.get("visibility", "public")) | {"in_reply_to_id": above}
         known = {acct.partition("@")[0]: (number, acct) for number, acct in self.people.values()}
         called = [known[user] for user, _ in _MENTION.findall(text) if user in known]

@@ -7,7 +7,6 @@ that is not escaped, and one over 4,000 characters, which Slack advises against 
 import asyncio
 import itertools
 import re
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
@@ -62,6 +61,7 @@ class Slack(StandIn):
 
     kinds: ClassVar[tuple[str, ...]] = ("slack",)
     troubles: ClassVar[Mapping[str, Any]] = TROUBLES
+    rates = (("lane", 1, 1.0),)  # "Rate limits": chat.postMessage
     person: ClassVar[Identity] = Identity(scheme="slack", value=f"{TEAM}:U0ANN")
     people: ClassVar[Mapping[str, str]] = {"ann": "U0ANN", "bob": "U0BOB"}
 
@@ -74,8 +74,6 @@ class Slack(StandIn):
         self.files: dict[str, bytes] = {}
         self.shows_metadata = True
         self.scopes = SCOPES
-        self.rate = (10, 1.0)
-        """Posts to one conversation in so many seconds: one a second, "short bursts" allowed."""
         self.asked: list[str] = []
         """Methods that were called."""
         self.waiting: dict[str, dict[str, Any]] = {}
@@ -83,7 +81,6 @@ class Slack(StandIn):
         self.links: list[web.WebSocketResponse] = []
         self._token, self._secret, self._app_token = token, secret, app_token
         self._numbers = itertools.count(1)
-        self._posts: list[tuple[float, str]] = []
         self._tickets: set[str] = set()
         self._uploads: dict[str, tuple[int, bytes | None]] = {}
         self._arrived = asyncio.Event()
@@ -248,12 +245,8 @@ class Slack(StandIn):
         channel, text, thread = self._conversation(given["channel"]), given["text"], given.get("thread_ts")
         if why := self._why_not(channel, text, thread):
             return why
-        most, seconds = self.rate
-        now = time.monotonic()
-        self._posts = [(at, to) for at, to in self._posts if now - at < seconds]
-        if sum(to == channel for _, to in self._posts) >= most:
-            return self.refuse("too fast", self.failed(Fault(status=429, after=1)))
-        self._posts.append((now, channel))
+        if self.too_fast(channel):
+            return self.failed(Fault(status=429, after=1))
         metadata = {"metadata": given["metadata"]} if "metadata" in given else {}
         said = self._post(channel, text, thread, **metadata)
         shown = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")

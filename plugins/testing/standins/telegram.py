@@ -6,7 +6,6 @@ Stricter than the original in one thing: an unknown parameter is refused, where 
 import asyncio
 import contextlib
 import itertools
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
@@ -52,6 +51,7 @@ class Telegram(StandIn):
 
     kinds: ClassVar[tuple[str, ...]] = ("telegram",)
     troubles: ClassVar[Mapping[str, Any]] = TROUBLES
+    rates = (("lane", 1, 1.0), ("instance", 30, 1.0))  # "Bots FAQ"
     person: ClassVar[Identity] = Identity(scheme="telegram", value="7000000001")
     people: ClassVar[Mapping[str, int]] = {"ann": 7000000001, "bob": 7000000002}
 
@@ -62,11 +62,8 @@ class Telegram(StandIn):
         self.chats: set[int] = set(self.people.values()) | {GROUP}
         self.moved: dict[int, int] = {}
         """Groups that became supergroups: old id → new id."""
-        self.rate = (30, 1.0)
-        """Messages to one chat in so many seconds."""
         self._token, self._secret = token, secret
         self._numbers = itertools.count(1)
-        self._sent: list[tuple[float, int]] = []
         self._arrived = asyncio.Event()
 
     def routes(self) -> Sequence[web.RouteDef]:
@@ -153,12 +150,8 @@ class Telegram(StandIn):
         if chat in self.moved:
             moved = {"migrate_to_chat_id": self.moved[chat]}
             return self.refuse("moved", _error(400, "Bad Request: group chat was upgraded to a supergroup chat", moved))
-        most, seconds = self.rate
-        now = time.monotonic()
-        self._sent = [(at, to) for at, to in self._sent if now - at < seconds]
-        if sum(to == chat for _, to in self._sent) >= most:
-            return self.refuse("too fast", _error(429, "Too Many Requests: retry after 1", 1))
-        self._sent.append((now, chat))
+        if self.too_fast(str(chat)):
+            return _error(429, "Too Many Requests: retry after 1", 1)
         number = next(self._numbers)
         self.heard.append(Heard(to=str(chat), text=text, ref=str(number), public=chat < 0, file=file))
         result = {"message_id": number, "date": 1795262400, "chat": {"id": chat, "type": "private"}, "text": text}

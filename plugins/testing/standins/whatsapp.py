@@ -8,7 +8,6 @@ import hmac
 import itertools
 import json
 import re
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
@@ -64,6 +63,7 @@ class WhatsApp(StandIn):
 
     kinds: ClassVar[tuple[str, ...]] = ("whatsapp",)
     troubles: ClassVar[Mapping[str, Any]] = TROUBLES
+    rates = (("lane", 45, 270.0), ("instance", 80, 1.0))  # "Throughput", "Pair rate limits"
     person: ClassVar[Identity] = Identity(scheme="whatsapp", value="US.13491208655302741918")
     people: ClassVar[Mapping[str, tuple[str, str]]] = {
         "ann": ("15550001111", "US.13491208655302741918"),
@@ -80,10 +80,8 @@ class WhatsApp(StandIn):
         """Media id → media type and bytes, of both sides."""
         self.echoes: dict[str, str] = {}
         """Id of a message of ours → what its statuses repeat."""
-        self.rate = (45, 270.0)
         self._token, self._secret, self._word = token, secret, word
         self._numbers = itertools.count(1)
-        self._sent: list[tuple[float, str]] = []
 
     def routes(self) -> Sequence[web.RouteDef]:
         """Nodes of the Graph, and where files lie."""
@@ -201,14 +199,8 @@ class WhatsApp(StandIn):
         why = self._why_not(given, kind, to)
         if why:
             return self.refuse(why[2], _error(*why))
-        most, seconds = self.rate
-        now = time.monotonic()
-        self._sent = [(at, other) for at, other in self._sent if now - at < seconds]
-        if sum(other == to for _, other in self._sent) >= most:
-            return self.refuse(
-                "too fast", _error(400, 131056, "(Business Account, Consumer Account) pair rate limit hit")
-            )
-        self._sent.append((now, to))
+        if self.too_fast(to):
+            return _error(400, 131056, "(Business Account, Consumer Account) pair rate limit hit")
         ref = f"wamid.out{next(self._numbers)}"
         self.echoes[ref] = given.get("biz_opaque_callback_data", "")
         file = self.files[given[kind]["id"]][1] if kind in ("image", "audio", "video", "document") else None

@@ -180,7 +180,9 @@ class Line:
     @property
     def capabilities(self) -> Capabilities:
         own = [Identity(scheme="email", value=self.settings.address)] if self.settings.address else []
-        return Capabilities(sends_to=frozenset(self.settings.sends_to), own=frozenset(own), max_body=40 << 20, rates=self.far.rates)
+        return Capabilities(
+            sends_to=frozenset(self.settings.sends_to), own=frozenset(own), max_body=40 << 20, rates=self.far.rates
+        )
 
     def verify(self, request: Request) -> Envelope | Reply:
         match request.header("x-do"):
