@@ -6,8 +6,6 @@ Operations like those of `hub.operations`: each is told who acts, and leaves an 
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-import msgspec
-from msgspec import Struct
 from sqlalchemy import Connection
 
 from context_store import answering, holds
@@ -21,23 +19,14 @@ from context_store.times import to_millis
 from hub.acting import TRIES, draft_of, leave, matter_of
 from hub.communicate.acknowledge import Acknowledger
 from hub.communicate.compose import Answered
+from hub.decided import decision_of
 from hub.draft import Draft
 from hub.rooms import Rooms
 from hub.texts import acknowledgement
 from plugins import Claim, Identity, Open, Say
-from routing import Decision, Facts, Outcome
+from routing import Decision
 
 Kind = Literal["hold", "park", "spam"]
-
-
-class _Stored(Struct, frozen=True):
-    """What `hub.triage.stored` wrote."""
-
-    rules: tuple[str, ...]
-    outcome: Outcome
-    set_by: dict[str, str]
-    rule_set: str
-    engine: int
 
 
 async def let_go(hub: Rooms, actor: str, reference: str, target: str = "") -> dict[str, str]:
@@ -71,9 +60,8 @@ def _write(conn: Connection, hub: Rooms, matter: Matter, actor: str, target: str
         raise ValueError(f"{matter.reference} is not held")
     if decided is None:
         raise ValueError(f"no rules have judged {matter.reference}")
-    stored = msgspec.json.decode(decided[1], type=_Stored)
-    decision = Decision(facts=msgspec.json.decode(decided[0], type=Facts), **msgspec.structs.asdict(stored))
-    target = target or stored.outcome.target
+    decision = decision_of(*decided)
+    target = target or decision.outcome.target
     now = to_millis(hub.clock.now())
     values = {"target": target} | ({"state": "new"} if hold and hold.kind == "spam" else {})
     if not answering.change(conn, matter, values, now):

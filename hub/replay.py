@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 
 from context_store.decided import Correction, Decided, corrections, decided
 from context_store.opinions import Offer
-from routing import Decision, Facts, Outcome
+from hub.decided import decision_of
+from routing import Decision, Outcome
 from routing.actions import read_sets
 from routing.backtest import Past
 from routing.suggest import FIELDS, Judged
@@ -19,31 +20,19 @@ LEARNT = 4000
 """Characters of a body that suggestions learn from: what a message is about stands at its beginning."""
 
 
-class _Stored(Struct, frozen=True):
-    """What `hub.triage.stored` wrote."""
-
-    rules: tuple[str, ...]
-    outcome: Outcome
-    set_by: Mapping[str, str]
-    rule_set: str
-    engine: int
-
-
 class _Shadow(Struct, frozen=True):
     rules: tuple[str, ...]
     outcome: Outcome
 
 
-_facts = msgspec.json.Decoder(Facts)
 _shadow = msgspec.json.Decoder(_Shadow)
 _offers = msgspec.json.Decoder(dict[str, Offer])
-_stored = msgspec.json.Decoder(_Stored)
 
 
 def past(conn: Connection, after: int) -> Iterator[Past]:
     """Messages as they were judged since id `after`, oldest first; the key is the query's reference."""
     for row in decided(conn, after):
-        yield Past(key=row.reference, decision=_decision(row))
+        yield Past(key=row.reference, decision=decision_of(row.facts, row.outcome))
 
 
 def judged(conn: Connection, after: int) -> Iterator[Judged]:
@@ -56,7 +45,7 @@ def shadowed(conn: Connection, after: int, model: str) -> Iterator[tuple[Past, D
     """What was decided, and what that shadow rule set would have decided, oldest first."""
     for row in decided(conn, after, beside="shadow"):
         if row.model == model:
-            said, was = _shadow.decode(row.opinion), _decision(row)
+            said, was = _shadow.decode(row.opinion), decision_of(row.facts, row.outcome)
             other = msgspec.structs.replace(was, rules=said.rules, outcome=said.outcome, set_by={}, rule_set=model)
             yield Past(key=row.reference, decision=was), other
 
@@ -74,13 +63,7 @@ def _weighed(conn: Connection, after: int, beside: str) -> Iterator[tuple[Decide
     for row in decided(conn, after, beside=beside):
         own = [each for each in said.get(row.query_id, ()) if each.id > row.id]
         if own or row.root_id == row.query_id:
-            yield row, _judged(_decision(row), own)
-
-
-def _decision(row: Decided) -> Decision:
-    stored = _stored.decode(row.outcome)
-    return Decision(facts=_facts.decode(row.facts), rules=stored.rules, outcome=stored.outcome, set_by=stored.set_by,
-                    rule_set=stored.rule_set, engine=stored.engine)  # fmt: skip
+            yield row, _judged(decision_of(row.facts, row.outcome), own)
 
 
 def _judged(decision: Decision, said: list[Correction]) -> Judged:

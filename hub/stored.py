@@ -7,7 +7,8 @@ import msgspec
 from context_store.decided import StoredMessage
 from context_store.lookups import Known
 from context_store.times import from_millis
-from hub.triage import Judging, facts_of, stored
+from hub.decided import stored
+from hub.triage import Judging, facts_of
 from plugins import Claim, Fold, Identity, Message
 from routing import Attachment, Decision, Facts, RuleSet
 

@@ -15,6 +15,7 @@ from context_store.histories import History as Counted
 from context_store.lookups import Known, KnownQuery, KnownUser
 from context_store.text import canonical
 from context_store.underway import HUB
+from hub.decided import stored
 from hub.draft import Draft, address, as_json
 from hub.offers import Offers
 from hub.texts import Texts
@@ -285,18 +286,3 @@ def _offer(draft: Draft, number: int, decision: Decision, offers: Offers) -> Non
             "opinions", decision_id=number, source="classifier", model=offers.model, body=as_json(found),
             differs=differs,
         )  # fmt: skip
-
-
-def stored(decision: Decision, validation: Eligibility | None = None) -> dict[str, object]:
-    """A decision without its facts, which stand in a column of their own."""
-    said: dict[str, object] = {
-        "rules": decision.rules,
-        "outcome": decision.outcome,
-        "set_by": decision.set_by,
-        "rule_set": decision.rule_set,
-        "engine": decision.engine,
-    }
-    if validation:
-        age = None if validation.age is None else int(validation.age.total_seconds())
-        said["validation"] = {"status": validation.status, "reason": validation.reason, "age_seconds": age}
-    return said

@@ -12,7 +12,7 @@ from context_store.agents import create_agent, set_password
 from context_store.groups import sync_teams
 from context_store.references import reference_of
 from context_store.text import hash_key
-from hub.triage import stored
+from hub.decided import stored
 from plugins import Done, Fold, Identity, Outgoing
 from routing import Facts, Sender, decide, load_rules
 
