@@ -1,6 +1,7 @@
 """What operations share: the matter that a reference names, a draft of one action, and the event that it leaves."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -38,6 +39,18 @@ def draft_of(conn: Connection, hub: Rooms, matter: Matter, to: Identity | None =
         wanted.identities.add(identity_hash(to))
         wanted.mailboxes.add(mailbox_hash(to))
     return Draft(hub.store, gather(conn, wanted, to_millis(now)), now)
+
+
+def moment(at: str | datetime | None) -> datetime | None:
+    """ISO 8601, since over the local socket times come as text; without an offset the hub's own zone counts.
+
+    None and "" are none. Raises ValueError.
+    """
+    try:
+        found = datetime.fromisoformat(at) if isinstance(at, str) and at else at or None
+        return found.astimezone() if isinstance(found, datetime) else None
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{at!r} is no time: expected e.g. 2026-11-21T08:00+01:00") from error
 
 
 def leave(conn: Connection, hub: Rooms, kind: str, subject: int, actor: str, body: Mapping[str, Any]) -> None:

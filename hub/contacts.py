@@ -5,10 +5,9 @@ import secrets
 from collections.abc import Mapping
 from datetime import datetime
 
-import msgspec
-
 from context_store import directory
 from context_store.text import canonical
+from hub.acting import moment
 from hub.instances import Instance
 from hub.rooms import Rooms
 from plugins import Busy, Contact, Envelope, Identity, Malformed, Received
@@ -33,7 +32,7 @@ async def record_contact(
     contact = Contact(
         key=f"{canonical(actor, 200)} {canonical(once, 100) or secrets.token_urlsafe(18)}",
         agent=canonical(actor, 200), who=canonical(who, 1000), user=await _picked(hub, who), about=canonical(about),
-        text=canonical(text), settled=outcome == "answered", at=_moment(at),
+        text=canonical(text), settled=outcome == "answered", at=moment(at),
     )  # fmt: skip
     try:
         envelope: Envelope = desk.connector.contact(contact, hub.clock.now())
@@ -77,16 +76,3 @@ async def _picked(hub: Rooms, who: str) -> Identity | None:
     if await hub.store.read(directory.find_user, scheme, value) is None:
         raise LookupError(f"nobody is known as {scheme}:{value}: write a name, a mail address or a telephone number")
     return Identity(scheme=scheme, value=value)
-
-
-def _moment(at: str | datetime | None) -> datetime | None:
-    """Over the local socket it comes as text."""
-    if not at:
-        return None
-    try:
-        found = msgspec.convert(at, datetime)
-    except msgspec.ValidationError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise ValueError(f"{at} is no moment with its zone, such as 2026-11-22T09:30:00+01:00")
-    return found

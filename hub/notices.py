@@ -1,7 +1,6 @@
 """Announcements: what users are told of services while it holds. Operations, each with its actor and its event."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -9,7 +8,7 @@ from context_store import announcements
 from context_store.announcements import Announcement
 from context_store.text import canonical
 from context_store.times import to_millis
-from hub.acting import leave
+from hub.acting import leave, moment
 from hub.rooms import Rooms
 
 LONGEST = 2000
@@ -31,7 +30,8 @@ async def announce(
     if strange:
         raise ValueError(f"there is no service {', '.join(strange)}; there are: {', '.join(known)}")
     now = to_millis(hub.clock.now())
-    begins, ends = _moment(from_at) or now, _moment(until_at)
+    begins, ends = (to_millis(at) if at else None for at in (moment(from_at), moment(until_at)))
+    begins = now if begins is None else begins
     if ends is not None and ends <= max(begins, now):
         raise ValueError("it would end before it begins")
     one = Announcement(
@@ -60,14 +60,3 @@ def _end(conn: Connection, hub: Rooms, actor: str, number: int) -> None:
     if not announcements.end(conn, number, to_millis(hub.clock.now())):
         raise LookupError(f"no announcement {number} is in force or to come")
     leave(conn, hub, "announcement.ended", 0, actor, {"announcement": str(number)})
-
-
-def _moment(text: str) -> int | None:
-    """Raises ValueError."""
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-        return to_millis(found if found.tzinfo else found.astimezone())
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{text!r} is no time: expected e.g. 2026-11-21T08:00+01:00") from error
