@@ -16,6 +16,8 @@ from hub.web.fit import LETTERS, fitting
 from hub.web.guard import AGENT, Route
 from hub.web.login import form, page
 from hub.web.site import HUB, OPERATIONS, number, optional_number, problem_page
+from routing.actions import SETS
+from routing.matrix import IMPACTS, URGENCIES
 
 STATES = ("new", "open", "pending", "on_hold", "resolved", "closed")
 CHANNELS = ("email", "chat", "phone", "social", "portal", "walk-in")
@@ -100,6 +102,8 @@ async def _view(request: web.Request, *, status: int = 200, draft: str = "", wro
         people=people,
         names={each.login: each.name for each in people},
         states=STATES,
+        corrections={"type": SETS["type"], "impact": ("", *IMPACTS), "urgency": ("", *URGENCIES)},
+        services=sorted(hub.rules.current.catalogue.services),
     )
 
 
@@ -180,7 +184,7 @@ async def _note(request: web.Request) -> web.StreamResponse:
     return _back(request, "#newest")
 
 
-SETTABLE = ("state", "team", "assignee", "type", "impact", "urgency")
+SETTABLE = ("state", "team", "assignee", "type", "service", "impact", "urgency")
 
 
 async def _set(request: web.Request) -> web.StreamResponse:

@@ -121,6 +121,17 @@ async def test_only_what_the_agent_changed_is_set(client, desk):
     assert desk.operations.calls == [("set_query", "agent", desk.ids["vpn"]["reference"], {"state": "pending"})]
 
 
+async def test_an_agent_corrects_the_triage_and_a_viewer_only_sees_it(client, desk):
+    path = f"/console/queries/{desk.ids['vpn']['reference']}"
+    assert "Correct it" in await page(client, path, "agent")
+    assert "Correct it" not in await page(client, path, "viewer")
+    form = {"type": "request", "was_type": "incident", "service": "identity", "was_service": "remote-access"}
+    browser = await client("agent")
+    assert (await browser.post(f"{path}/set", data=form, **NO_REDIRECT)).status == 303
+    corrected = {"type": "request", "service": "identity"}
+    assert desk.operations.calls[-1] == ("set_query", "agent", desk.ids["vpn"]["reference"], corrected)
+
+
 async def test_notes_and_releases_are_done_in_the_agents_name(client, desk):
     browser = await client("manager")
     await browser.post(
