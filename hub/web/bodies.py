@@ -6,8 +6,6 @@ is answered. What does not fit is refused unread: 429 where the sender's own sha
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from aiohttp import web
 
@@ -74,47 +72,65 @@ class Bodies:
 BODIES = web.AppKey("bodies", Bodies)
 
 
-@asynccontextmanager
-async def body(request: web.Request, limit: int) -> AsyncIterator[bytes]:
+class Reading:
     """The body as it was sent, counted until the block ends; `limit` 0: read, and nothing of it kept.
 
-    Raises HTTPRequestEntityTooLarge (found out before the rest is read), HTTPRequestTimeout, HTTPTooManyRequests and
-    HTTPServiceUnavailable.
+    Entering raises HTTPRequestEntityTooLarge (found out before the rest is read), HTTPRequestTimeout,
+    HTTPTooManyRequests and HTTPServiceUnavailable.
     """
-    bodies, peer = request.app[BODIES], peer_of(request)
-    announced = request.content_length or 0
-    if limit and announced > limit:
-        raise _too_large(limit, announced)
-    bodies.enter(peer)
-    counted = 0
-    try:
-        if limit and announced:
-            bodies.grow(peer, announced, announced)
-            counted = announced
-        if counted and request.content.is_eof():  # it came with its head, as most webhooks do
-            yield request.content.read_nowait()
-            return
+
+    __slots__ = ("_bodies", "_counted", "_limit", "_peer", "_request")
+
+    def __init__(self, bodies: Bodies, peer: str, request: web.BaseRequest, limit: int) -> None:
+        """Counts nothing yet."""
+        self._bodies, self._peer, self._request, self._limit = bodies, peer, request, limit
+        self._counted = 0
+
+    async def __aenter__(self) -> bytes:
+        announced = (self._request.content_length or 0) if self._limit else 0
+        if announced > self._limit:
+            raise _too_large(self._limit, announced)
+        self._bodies.enter(self._peer)
+        try:
+            if announced:
+                self._grow(announced, announced)
+                if self._request.content.is_eof():  # it came with its head, as most webhooks do
+                    return self._request.content.read_nowait()
+            return await self._read()
+        except BaseException:
+            self._bodies.leave(self._peer, self._counted)
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._bodies.leave(self._peer, self._counted)
+
+    async def _read(self) -> bytes:
         read = bytearray()
         try:
-            async with asyncio.timeout(bodies.seconds):
-                async for chunk in request.content.iter_any():
-                    if not limit:
+            async with asyncio.timeout(self._bodies.seconds):
+                async for chunk in self._request.content.iter_any():
+                    if not self._limit:
                         continue
-                    if len(read) + len(chunk) > limit:
-                        raise _too_large(limit, len(read) + len(chunk))
-                    if (more := len(read) + len(chunk) - counted) > 0:
-                        bodies.grow(peer, more, counted + more)
-                        counted += more
+                    size = len(read) + len(chunk)
+                    if size > self._limit:
+                        raise _too_large(self._limit, size)
+                    if size > self._counted:
+                        self._grow(size - self._counted, size)
                     read += chunk
         except TimeoutError:
             raise web.HTTPRequestTimeout(
                 text="The request took too long to come. Try again, with less at once."
             ) from None
-        whole = bytes(read)
-        del read
-        yield whole
-    finally:
-        bodies.leave(peer, counted)
+        return bytes(read)
+
+    def _grow(self, more: int, size: int) -> None:
+        self._bodies.grow(self._peer, more, size)
+        self._counted += more
+
+
+def body(request: web.Request, limit: int) -> Reading:
+    """The body of a request that a page or a connector's socket gets."""
+    return Reading(request.app[BODIES], peer_of(request), request, limit)
 
 
 def _too_large(limit: int, size: int) -> web.HTTPException:

@@ -5,46 +5,77 @@ does not exist is answered by the intake exactly like a bad signature. A person'
 page, a program as a line of text.
 """
 
-import msgspec
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 from aiohttp import web
 
 from hub.instances import Instance
 from hub.rooms import Rooms
 from hub.web import visitors
-from hub.web.bodies import body
-from hub.web.peer import peer_of
+from hub.web.bodies import BODIES, Bodies, Reading
+from hub.web.peer import peer_behind
 from hub.web.site import HUB, for_people, problem_page
-from plugins import Reply, Request
+from plugins import Person, Reply, Request
 
 KEPT_BACK = {"set-cookie", "content-security-policy", "content-length", "content-type", "connection", "date", "server"}
 """What a plugin can't set: sessions, policies and framing are the web server's."""
+PACKED = Reply(status=415, body=b"send the body without Content-Encoding\n", headers=(("Accept-Encoding", "identity"),))
 
 
 async def inbound(request: web.Request) -> web.Response:
     """Every method: providers verify with GET, HEAD and OPTIONS too."""
+    name, tail = request.match_info["instance"], request.match_info.get("tail", "")
+    hub, bodies = request.app[HUB], request.app[BODIES]
+    return response_of(request, await reply_to(hub, bodies, request, name, tail, partial(visitors.person, request)))
+
+
+async def reply_to(
+    hub: Rooms,
+    bodies: Bodies,
+    request: web.BaseRequest,
+    name: str,
+    tail: str,
+    person: Callable[[], Awaitable[Person | None]] | None = None,
+) -> Reply:
+    """What the instance `name` says, counted; raises what `Reading` does. `person`: who is signed in, for a `Site`."""
     try:
-        response = await _answer(request)
+        reply = await _reply_to(hub, bodies, request, name, tail, person)
     except web.HTTPException as error:
-        request.app[HUB].telemetry.answered(request.match_info["instance"], error.status)
+        hub.telemetry.answered(name, error.status)
         raise
-    request.app[HUB].telemetry.answered(request.match_info["instance"], response.status)
-    return response
+    hub.telemetry.answered(name, reply.status)
+    return reply
 
 
-async def _answer(request: web.Request) -> web.Response:
-    hub, name = request.app[HUB], request.match_info["instance"]
-    refused = hub.intake.admit(name, peer_of(request))
+async def _reply_to(
+    hub: Rooms,
+    bodies: Bodies,
+    request: web.BaseRequest,
+    name: str,
+    tail: str,
+    person: Callable[[], Awaitable[Person | None]] | None,
+) -> Reply:
+    peer = peer_behind(hub.config.proxies, request)
+    refused = hub.intake.admit(name, peer)
     if refused is not None:
-        return response_of(request, refused)
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        text = "send the body without Content-Encoding\n"
-        return web.Response(status=415, text=text, headers={"Accept-Encoding": "identity"})
+        return refused
+    headers = _headers(request)
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        return PACKED
     instance = hub.instances.get(name)
-    async with body(request, _limit(instance)) as sent:
-        given = described(hub, request, sent)
-        if instance is not None and instance.has("site"):
-            given = msgspec.structs.replace(given, person=await visitors.person(request))
-        return response_of(request, await hub.intake.accept(name, given))
+    async with Reading(bodies, peer, request, _limit(instance)) as sent:
+        known = await person() if person is not None and instance is not None and instance.has("site") else None
+        given = Request(
+            method=request.method,
+            url=hub.config.public_url + _path(request),
+            tail=tail,
+            headers=headers,
+            body=sent,
+            at=hub.clock.now(),
+            person=known,
+        )
+        return await hub.intake.accept(name, given)
 
 
 def _limit(instance: Instance | None) -> int:
@@ -53,21 +84,30 @@ def _limit(instance: Instance | None) -> int:
     return capabilities.max_body if capabilities else 0
 
 
-def described(hub: Rooms, request: web.Request, body: bytes) -> Request:
-    """The request as the contract has it: cookies are the web server's."""
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in request.raw_headers:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("utf-8", "replace")
-        if name == "cookie":
-            continue
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    path = request.raw_path if request.raw_path.startswith("/") else request.rel_url.raw_path_qs
+def _headers(request: web.BaseRequest) -> dict[str, str]:
+    """As the contract has them; cookies are the web server's."""
+    raw = request.raw_headers
+    headers = {name.decode("latin-1").lower(): value.decode("utf-8", "replace") for name, value in raw}
+    if len(headers) < len(raw):
+        headers = {}
+        for raw_name, raw_value in raw:
+            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("utf-8", "replace")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    headers.pop("cookie", None)
+    return headers
+
+
+def _path(request: web.BaseRequest) -> str:
+    return request.raw_path if request.raw_path.startswith("/") else request.rel_url.raw_path_qs
+
+
+def described(hub: Rooms, request: web.Request) -> Request:
+    """A request without its body, as the contract has it."""
     return Request(
         method=request.method,
-        url=hub.config.public_url + path,
+        url=hub.config.public_url + _path(request),
         tail=request.match_info.get("tail", ""),
-        headers=headers,
-        body=body,
+        headers=_headers(request),
         at=hub.clock.now(),
     )
 
@@ -81,12 +121,20 @@ FOR_PEOPLE = {
 
 
 def response_of(request: web.Request, reply: Reply) -> web.Response:
-    """A plugin's reply, without what is not its own to set."""
+    """A plugin's reply, without what is not its own to set; in words where a person reads it."""
     if reply.status in FOR_PEOPLE and for_people(request):
-        response = problem_page(request, reply.status, FOR_PEOPLE[reply.status])
-    else:
-        response = web.Response(status=reply.status, body=reply.body)
-        response.headers["Content-Type"] = reply.type
+        return _with_headers(problem_page(request, reply.status, FOR_PEOPLE[reply.status]), reply)
+    return plain_response(reply)
+
+
+def plain_response(reply: Reply) -> web.Response:
+    """A plugin's reply to a program."""
+    response = web.Response(status=reply.status, body=reply.body)
+    response.headers["Content-Type"] = reply.type
+    return _with_headers(response, reply)
+
+
+def _with_headers(response: web.Response, reply: Reply) -> web.Response:
     for name, value in reply.headers:
         if name.lower() not in KEPT_BACK:
             response.headers.add(name, value)

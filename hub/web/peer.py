@@ -13,7 +13,11 @@ from hub.web.site import HUB
 
 def peer_of(request: web.Request) -> str:
     """The address next to our own proxies; without named proxies whoever holds the connection."""
-    proxies = request.app[HUB].config.proxies
+    return peer_behind(request.app[HUB].config.proxies, request)
+
+
+def peer_behind(proxies: Sequence[str], request: web.BaseRequest) -> str:
+    """As `peer_of`, of a request that no application has got yet."""
     if not proxies:
         return request.remote or ""
     forwarded = [part.strip() for line in request.headers.getall("X-Forwarded-For", ()) for part in line.split(",")]

@@ -121,7 +121,7 @@ async def socket(request: web.Request) -> web.WebSocketResponse:
         await answer.prepare(request)
         request.app[SOCKETS].add(answer)
         try:
-            await instance.connector.serve(_Link(answer, described(hub, request, b"")), hub.ports[instance.id])
+            await instance.connector.serve(_Link(answer, described(hub, request)), hub.ports[instance.id])
         except (ConnectionError, asyncio.CancelledError):
             raise
         except (Exception, SystemExit) as error:  # a plugin's own trouble
@@ -138,7 +138,7 @@ async def poll(request: web.Request) -> web.Response:
     instance = _instance(request, "socket")
     hub = request.app[HUB]
     with request.app[ROOM].taken(peer_of(request)):
-        return await polled.answer(request, instance, described(hub, request, b""), hub.ports[instance.id])
+        return await polled.answer(request, instance, described(hub, request), hub.ports[instance.id])
 
 
 async def close_sockets(app: web.Application) -> None:

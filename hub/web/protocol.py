@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from hub.web.hooks import ShortWay
 from hub.web.site import HEADERS
 
 log = structlog.get_logger("trunkline.web")
@@ -30,11 +31,11 @@ class _Protocol(web.RequestHandler):
 
 
 class _Server(web.Server):
-    """As aiohttp's, with our protocol."""
+    """As aiohttp's, with our protocol, and a short way for webhooks."""
 
-    def __init__(self, server: web.Server, settings: dict[str, Any]) -> None:
+    def __init__(self, app: web.Application, server: web.Server, settings: dict[str, Any]) -> None:
         """Takes over a server that has served nobody yet."""
-        super().__init__(server.request_handler, request_factory=server.request_factory)
+        super().__init__(ShortWay(app, server.request_handler), request_factory=server.request_factory)
         self._settings = settings
 
     def __call__(self) -> web.RequestHandler:
@@ -47,4 +48,4 @@ class Runner(web.AppRunner):
     __slots__ = ()
 
     async def _make_server(self) -> web.Server:
-        return _Server(await super()._make_server(), self._kwargs)
+        return _Server(self.app, await super()._make_server(), self._kwargs)

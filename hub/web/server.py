@@ -2,65 +2,24 @@
 
 from weakref import WeakSet
 
-import structlog
 from aiohttp import http_parser, web
-from aiohttp.web_protocol import RequestPayloadError
 
-from context_store import StoreAway
 from hub.rooms import Rooms
 from hub.web import contents, login, plugged, portal, queries, record, sites, upkeep, visitors
 from hub.web.bodies import BODIES, Bodies
-from hub.web.guard import Handler, Route, mount, refuse_foreign_posts
+from hub.web.guard import Route, mount, refuse_foreign_posts
 from hub.web.health import healthz, readyz
 from hub.web.inbound import inbound
 from hub.web.metrics import SCRAPE, Scrape, metrics
 from hub.web.ports import Operations
 from hub.web.protocol import Runner
-from hub.web.site import HUB, OPERATIONS, add_headers, asset, for_people, problem_page
-
-log = structlog.get_logger("trunkline.web")
+from hub.web.refusals import errors
+from hub.web.site import HUB, OPERATIONS, add_headers, asset
 
 CONSOLE: tuple[Route, ...] = (*login.ROUTES, *queries.ROUTES, *record.ROUTES, *contents.ROUTES, *upkeep.ROUTES)
 """Every console route with the role that it needs: the one place to read them."""
 LINGER = 5.0
 """Seconds in which the rest of a refused body is read and thrown away: closing at once would take the answer along."""
-
-
-@web.middleware
-async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Errors in words. What we did not foresee is logged with its trace and shown without."""
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        return _refusal(request, error)
-    except (ConnectionError, RequestPayloadError) as error:
-        log.info("web.broken_off", path=request.path, why=type(error).__name__)
-        return web.Response(status=400)
-    except StoreAway:
-        log.warning("web.store_away", path=request.path)
-        return problem_page(request, 503, "The store does not answer. Try again in a moment.")
-    except Exception:  # the last edge
-        log.exception("web.failed", path=request.path)
-        return problem_page(request, 500, "Something went wrong on our side. It is in the log.")
-
-
-def _refusal(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
-    """In words for a person, in a line for a program that delivers something."""
-    what = error.text if error.text and not error.empty_body else error.reason
-    response: web.StreamResponse
-    if request.path.startswith("/in/") and not for_people(request):
-        response = web.Response(status=error.status, text=f"{what}\n")
-    else:
-        what = "There is nothing here." if error.status == 404 else what
-        response = problem_page(request, error.status, what)
-    for name in {"Retry-After", "Allow"} & set(error.headers):
-        response.headers[name] = error.headers[name]
-    if not request.content.is_eof():
-        response.force_close()
-        log.info("web.refused", path=request.path, status=error.status)
-    return response
 
 
 def make_app(hub: Rooms, operations: Operations) -> web.Application:
@@ -71,7 +30,7 @@ def make_app(hub: Rooms, operations: Operations) -> web.Application:
     """
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise RuntimeError("aiohttp's C HTTP parser is not in use: reinstall aiohttp from its wheel")
-    app = web.Application(middlewares=[_errors, refuse_foreign_posts])
+    app = web.Application(middlewares=[errors, refuse_foreign_posts])
     app[HUB], app[OPERATIONS] = hub, operations
     app[SCRAPE], app[BODIES] = Scrape(hub), Bodies(hub.config.limits)
     app.on_response_prepare.append(add_headers)

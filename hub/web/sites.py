@@ -37,7 +37,7 @@ async def _show(request: web.Request, instance: Instance) -> web.Response:
     if not hub.fabric.allow(f"site:{peer_of(request)}", LOOKS, 60):
         raise web.HTTPTooManyRequests(text="Too many pages for your address. Wait a minute.")
     person = await visitors.person(request)
-    given = structs.replace(described(hub, request, b""), tail=request.match_info["path"], person=person)
+    given = structs.replace(described(hub, request), tail=request.match_info["path"], person=person)
     try:
         async with asyncio.timeout(SECONDS):
             reply = await instance.connector.show(given, Visits(hub))
