@@ -8,7 +8,6 @@ import pytest
 from connectors.channels.twilio import wire
 from plugins import NotAuthentic, Request, Secret
 from plugins.testing.stubs import START
-from tests.shared import shared
 
 TOKEN = Secret("12345")
 URL = "https://mycompany.com/myapp.php?foo=1&bar=2"
@@ -111,20 +110,3 @@ def test_empty_values_are_signed_too():
 def test_form_that_nobody_sends_is_not_authentic(body):
     with pytest.raises(NotAuthentic):
         wire.verify(asked(URL, AS_IS, body), [TOKEN])
-
-
-@pytest.mark.parametrize(
-    "vector", [each for each in shared("signatures/signature_vectors/vectors.json", []) if each["scheme"] == "twilio"]
-)
-def test_collected_vectors(vector):
-    form = vector.get("params")
-    pairs = form.items() if isinstance(form, dict) else map(tuple, form or ())
-    body = urlencode(list(pairs)).encode() if form is not None else vector.get("body", "").encode()
-    kind = FORM if form is not None else "application/json"
-    request = asked(vector["url"], vector["signature"], body, kind)
-    try:
-        wire.verify(request, [Secret(vector["secret"])])
-        genuine = True
-    except NotAuthentic:
-        genuine = False
-    assert genuine == vector["valid"]

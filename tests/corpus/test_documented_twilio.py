@@ -2,16 +2,11 @@
 
 import re
 
-import pytest
-
 from connectors.channels.twilio import calls, sms
 from plugins.testing.standins.twilio import ACCOUNT, STATES, TwilioSms
 from tests.shared import shared
 
 SPECS = {name: shared(f"specs/twilio_oai/spec/json/twilio_{name}_v1.json") for name in ("conversations", "voice")}
-
-if None in SPECS.values():
-    pytest.skip("shared data is absent", allow_module_level=True)
 
 
 def schema(name: str, kind: str):
