@@ -12,6 +12,7 @@ from context_store.references import canonical_reference
 from context_store.search import search
 from context_store.shapes import QueryFilter, QueryRow, QueryView
 from context_store.text import canonical
+from hub.pins import shown
 from hub.web.fit import LETTERS, fitting
 from hub.web.guard import AGENT, Route
 from hub.web.login import form, page
@@ -76,7 +77,9 @@ async def _found(request: web.Request) -> int:
     return root
 
 
-async def _view(request: web.Request, *, status: int = 200, draft: str = "", wrong: str = "") -> web.Response:
+async def _view(
+    request: web.Request, *, status: int = 200, draft: str = "", wrong: str = "", pin: str = ""
+) -> web.Response:
     hub = request.app[HUB]
     root = await _found(request)
     before = optional_number(request.query.get("before"))
@@ -98,6 +101,7 @@ async def _view(request: web.Request, *, status: int = 200, draft: str = "", wro
         draft=draft,
         once=secrets.token_urlsafe(18),
         wrong=wrong,
+        pin=pin,
         teams=await hub.store.read(agents.list_teams),
         people=people,
         names={each.login: each.name for each in people},
@@ -214,6 +218,22 @@ async def _let_go(request: web.Request) -> web.StreamResponse:
     return _back(request)
 
 
+async def _pin(request: web.Request) -> web.StreamResponse:
+    """Shown in this answer and nowhere else; who was given one stands in the journey, without it."""
+    await form(request)
+    await _found(request)
+    try:
+        issued = await request.app[OPERATIONS].issue_pin(request.app[HUB], request[AGENT].login, _reference(request))
+    except (LookupError, ValueError) as error:
+        return await _view(request, status=409, wrong=str(error))
+    return await _view(request, pin=shown(issued["pin"]))
+
+
+async def _query(request: web.Request) -> web.StreamResponse:
+    """What a page that was shown in answer to a form finds under its address."""
+    return _back(request)
+
+
 async def _journey(request: web.Request) -> web.StreamResponse:
     store = request.app[HUB].store
     user = number(request.match_info["user"])
@@ -239,5 +259,7 @@ ROUTES = (
     Route("POST", "/console/queries/{reference}/note", _note, "agent"),
     Route("POST", "/console/queries/{reference}/set", _set, "agent"),
     Route("POST", "/console/queries/{reference}/let-go", _let_go, "agent"),
+    Route("POST", "/console/queries/{reference}/pin", _pin, "agent"),
+    Route("GET", "/console/queries/{reference}/pin", _query, "viewer"),
     Route("GET", "/console/users/{user}", _journey, "viewer"),
 )

@@ -93,6 +93,12 @@ class Operations:
     async def let_go(self, hub: Any, actor: str, reference: str, target: str = "") -> Any:
         self.calls.append(("let_go", actor, reference))
 
+    async def issue_pin(self, hub: Any, actor: str, reference: str) -> Any:
+        if self.refuse:
+            raise ValueError(self.refuse)
+        self.calls.append(("issue_pin", actor, reference))
+        return {"reference": reference, "pin": "123456789"}
+
     async def note(self, hub: Any, actor: str, reference: str, text: str, *, once: str = "") -> Any:
         self.calls.append(("note", actor, reference, text))
 

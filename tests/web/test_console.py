@@ -68,6 +68,29 @@ async def test_a_refused_delivery_says_what_can_be_done(client, desk):
     assert CAUSES["recipient_unknown"] in html.unescape(text)
 
 
+async def test_a_pin_for_the_telephone_is_shown_once_and_in_no_list(client, desk):
+    browser, reference = await client("agent"), desk.ids["vpn"]["reference"]
+    answer = await browser.post(f"/console/queries/{reference}/pin", data={"a": ""})
+    assert answer.status == 200
+    assert "123 456 789" in await answer.text()
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert desk.operations.calls == [("issue_pin", "agent", reference)]
+    for path in (f"/console/queries/{reference}", f"/console/queries/{reference}/pin", "/console/queries"):
+        assert "123 456 789" not in await page(client, path)
+
+
+async def test_a_pin_that_can_not_be_made_says_why(client, desk):
+    desk.operations.refuse = "it is closed: nothing continues it"
+    answer = await (await client("agent")).post(f"/console/queries/{desk.ids['vpn']['reference']}/pin", data={"a": ""})
+    assert answer.status == 409
+    assert "nothing continues it" in await answer.text()
+
+
+async def test_a_viewer_gets_no_pin(client, desk):
+    answer = await (await client("viewer")).post(f"/console/queries/{desk.ids['vpn']['reference']}/pin", data={"a": ""})
+    assert answer.status == 403
+
+
 async def test_a_viewer_sees_no_form_that_changes_something(client, desk):
     text = await page(client, f"/console/queries/{desk.ids['vpn']['reference']}", "viewer")
     assert text.count("<form") == text.count('action="/console/logout"') + text.count('method="dialog"')
