@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import holidays
 from msgspec import Struct
 
 from routing.places import Report
@@ -95,6 +94,8 @@ def _instant(day: date, minutes: int, zone: ZoneInfo) -> datetime:
 
 @lru_cache(maxsize=256)
 def _holidays_of(place: str, year: int) -> frozenset[date]:
+    import holidays  # noqa: PLC0415  # all countries of the world: only for calendars that name one
+
     country, _, part = place.partition("-")
     return frozenset(holidays.country_holidays(country, subdiv=part or None, years=year))
 

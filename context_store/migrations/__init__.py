@@ -1,26 +1,31 @@
 """Schema revisions: expand in one release, contract in a later one, so that two releases run side by side.
 
 Every upgrade runs in one transaction, on the connection that the store opens with: killed anywhere it leaves the old
-schema. Revisions are explicit operations, numbered; `python -m context_store.migrations "what for"` writes the next
-one from the difference between `tables.py` and a store at the last one. One that old code can't live with raises
-`min_reader` in `meta`.
+schema. Revisions are explicit operations, numbered as their files are; `python -m context_store.migrations "what for"`
+writes the next one from the difference between `tables.py` and a store at the last one. One that old code can't live
+with raises `min_reader` in `meta`.
 """
 
 from pathlib import Path
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, select
 
 from context_store.crashpoints import crashpoint
 from context_store.errors import StoreRefused
 from context_store.tables import meta
 
+if TYPE_CHECKING:  # loaded where the schema changes: nearly every start finds it as it must be
+    from alembic.config import Config
 
-def config_for(conn: Connection) -> Config:
+VERSIONS = Path(__file__).with_name("versions")
+
+
+def config_for(conn: Connection) -> "Config":
     """Alembic's settings without a file; env.py takes the connection."""
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -37,10 +42,7 @@ def revision_of(conn: Connection) -> int:
 
 def head() -> int:
     """The newest schema that this release knows."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return int(ScriptDirectory.from_config(config).get_current_head() or 0)
+    return max(int(file.name.partition("_")[0]) for file in VERSIONS.glob("[0-9]*_*.py"))
 
 
 def migrate(conn: Connection) -> None:
@@ -60,6 +62,8 @@ def migrate(conn: Connection) -> None:
             raise StoreRefused(msg)
         return
     if found < known:
+        from alembic import command  # noqa: PLC0415
+
         command.upgrade(config_for(conn), "head")
         crashpoint("migrate.before_commit")
     if found == 0:
