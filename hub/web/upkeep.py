@@ -12,9 +12,11 @@ from hub.web.health import instances
 from hub.web.login import form, page
 from hub.web.site import HUB, OPERATIONS, number, optional_number, problem_page
 from plugins import BadConfig
-from routing import Explanation, Facts, explain, load_rules, validation_in_words
+from routing import Explanation, Facts, RuleTrace, explain, load_rules, validation_in_words
 
 SHOWN = 50
+RULES = 200
+"""Rules that a page explains; of more only those that matched and the nearest misses, unless all are asked for."""
 
 
 async def _parked(request: web.Request) -> web.StreamResponse:
@@ -68,6 +70,12 @@ def _explained(source: bytes, facts: bytes) -> Explanation:
     return explain(load_rules(source, accepted=True), msgspec.json.decode(facts, type=Facts))
 
 
+def _worth_reading(why: Explanation, *, whole: bool) -> tuple[RuleTrace, ...]:
+    if whole or len(why.rules) <= RULES:
+        return why.rules
+    return tuple(trace for trace in why.rules if trace.matched or trace.rule in why.nearest)
+
+
 async def _explain(request: web.Request) -> web.StreamResponse:
     found = await request.app[HUB].store.read(views.get_decision, number(request.match_info["decision"]))
     if found is None:
@@ -88,6 +96,7 @@ async def _explain(request: web.Request) -> web.StreamResponse:
         decision=decision,
         outcome=msgspec.json.decode(decision.outcome),
         why=why,
+        traces=_worth_reading(why, whole="all" in request.query) if why else (),
         validation=validation_in_words(why.validation) if why and why.validation else "",
         problem=problem,
         reference=await request.app[HUB].store.read(views.reference_of_query, decision.query_id),

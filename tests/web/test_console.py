@@ -3,7 +3,11 @@
 import html
 import re
 
+from sqlalchemy import select, update
+
+from context_store import tables as t
 from hub.web.queries import FOUND
+from hub.web.upkeep import RULES
 from plugins import CAUSES, Identity
 
 NO_REDIRECT = {"allow_redirects": False}
@@ -205,6 +209,20 @@ async def test_why_names_each_rule_with_each_condition(client, desk):
     assert "4 of 4" in text
     assert "<code>channel</code>" in text
     assert "Network team asked for these" in text
+
+
+def _with_many_rules(conn):
+    more = "".join(f'\n[[rule]]\nname = "far-{n}"\nwhen.text.any = ["far{n}"]\nset.team = "t"\n' for n in range(RULES))
+    (source,) = conn.scalars(select(t.rule_sets.c.source))
+    conn.execute(update(t.rule_sets).values(source=source + more.encode()))
+
+
+async def test_of_many_rules_those_that_matter_are_shown_until_all_are_asked_for(client, desk):
+    await desk.store.write(_with_many_rules)
+    path = f"/console/decisions/{desk.ids['decision']}"
+    few, every = await page(client, path), await page(client, f"{path}?all")
+    assert ("vpn-outage" in few, "far-7" in few, "?all" in few) == (True, False, True)
+    assert ("vpn-outage" in every, "far-7" in every, "?all" in every) == (True, True, False)
 
 
 async def test_attachments_are_downloads_of_no_type_with_a_harmless_name(client, desk):
