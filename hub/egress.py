@@ -11,6 +11,7 @@ import io
 import re
 import ssl
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
@@ -29,6 +30,8 @@ PER_HOST = 32
 """Connections to one scheme, host and port: a slow far side must not take every socket of the hub."""
 CONNECTIONS = 256
 """Connections in all, for each of http and https; callers wait for one within the connect time-out."""
+FILES = 2
+"""Long files that are read at the same time: each stands in memory until it is stored (R10)."""
 IDLE = 1.0
 """Seconds that a connection is kept: enough for a busy lane (twice the calls on loopback without TLS), too short to
 meet a server's idle time-out, which would lose the answer to an effect that goes out just then."""
@@ -138,6 +141,7 @@ class Client:
         self._connect_timeout = connect_timeout
         self._per_host = per_host
         self._guard = Guard(config.allow)
+        self._files = asyncio.Semaphore(FILES)
         self._tls = tls or ssl.create_default_context()
         self._resolver = resolver
         self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by Target.plain; made inside the running loop
@@ -202,8 +206,9 @@ class Client:
         if self._closed:
             raise Retry("the hub is stopping")
         trip = SimpleNamespace(connected=False, may=may)
+        room = self._files if call.longest > self._config.max_answer else nullcontext()
         try:
-            async with asyncio.timeout(self._config.timeout):
+            async with room, asyncio.timeout(self._config.timeout):
                 answer = await self._send(call, target, headers, trip)
         except (Refused, _Lost, _Unread, aiohttp.ClientError, OSError, ValueError) as error:
             failure = error.error if isinstance(error, _Lost) else error
@@ -224,6 +229,7 @@ class Client:
         raise Retry(why)
 
     async def _send(self, call: Call, target: Target, headers: CIMultiDict[str], trip: SimpleNamespace) -> Answer:
+        limit = max(self._config.max_answer, min(call.longest, self._config.max_file))
         response = await self._session(target.plain).request(
             call.method,
             target.url,
@@ -233,13 +239,12 @@ class Client:
             trace_request_ctx=trip,
         )
         try:
-            body = await self._read(response)
+            body = await self._read(response, limit)
             return Answer(status=response.status, headers=_plain_headers(response), body=body)
         finally:
             response.close()  # a connection with an unread rest isn't fit for another call
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        limit = self._config.max_answer
+    async def _read(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
         if response.method != "HEAD" and (response.content_length or 0) > limit:
             raise _Unread
         body = bytearray()

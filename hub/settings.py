@@ -90,6 +90,9 @@ class EgressConfig(Struct, frozen=True, kw_only=True):
     max_answer: Annotated[Count, Meta(description="Bytes of an answer that are read; a longer one is refused.")] = (
         10 * _MEBI
     )
+    max_file: Annotated[
+        Count, Meta(description="The same for files that people sent, if their vendor takes such long ones.")
+    ] = 25 * _MEBI
 
 
 class Threading(Struct, frozen=True, kw_only=True):

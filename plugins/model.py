@@ -107,6 +107,9 @@ class Call(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str | Any] = {}
     """Values are `str` or `Secret`."""
     body: bytes = b""
+    longest: int = 0
+    """Bytes that the answer may have where it is a file, as its vendor says; the hub has a cap of its own for files.
+    0: as long as any answer may be."""
     effect: bool | None = None
     """Would a person notice it twice? None: all but GET and HEAD. Searches by POST say False."""
 

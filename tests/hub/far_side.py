@@ -115,8 +115,9 @@ class Names(AbstractResolver):
 
 
 @contextlib.asynccontextmanager
-async def client(*allow: str, timeout: float = 30.0, max_answer: int = 1 << 20, **kwargs):
-    made = Client(EgressConfig(allow=list(allow), timeout=timeout, max_answer=max_answer), TurnedClock(), **kwargs)
+async def client(*allow: str, timeout: float = 30.0, max_answer: int = 1 << 20, max_file: int = 1 << 20, **kwargs):
+    config = EgressConfig(allow=list(allow), timeout=timeout, max_answer=max_answer, max_file=max_file)
+    made = Client(config, TurnedClock(), **kwargs)
     try:
         yield made
     finally:

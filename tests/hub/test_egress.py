@@ -247,6 +247,19 @@ async def test_largest_answer_is_read_whole():
         assert len((await egress.request(get(far))).body) == 1000
 
 
+async def test_file_may_be_as_long_as_its_vendor_says_up_to_the_hubs_own_cap():
+    for length, longest, read in ((1500, 1500, True), (1501, 1500, False), (2000, 9999, True), (2001, 9999, False)):
+        script = answer(200, b"x" * length)
+        async with FarSide(script) as far, client(LOCAL, max_answer=1000, max_file=2000) as egress:
+            call = Call(method="GET", url=far.url, longest=longest)
+            if read:
+                assert len((await egress.request(call)).body) == length
+                continue
+            with pytest.raises(Refuse) as refused:
+                await egress.request(call)
+            assert refused.value.code == "answer_too_large"
+
+
 async def test_answer_to_head_may_name_a_length_beyond_the_cap():
     script = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
     async with FarSide(script) as far, client(LOCAL, max_answer=1000) as egress:

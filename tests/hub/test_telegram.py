@@ -29,6 +29,13 @@ class TestTelegramByWebhook(Stories):
         await line.until_recorded(1)
         assert await line.desk.rows("SELECT name, size FROM attachments") == [("a.log", 9)]
 
+    async def test_largest_file_that_telegram_gives_is_fetched(self, line: Line) -> None:
+        line.far.files["f1"] = bytes(20 << 20)
+        await line.push(line.far.says("See file", document={"file_id": "f1", "file_name": "a.iso"}))
+        await line.until_recorded(1)
+        assert await line.desk.rows("SELECT name, size FROM attachments") == [("a.iso", 20 << 20)]
+        assert await line.desk.column("SELECT DISTINCT state FROM outbox WHERE kind = 'need'") == ["done"]
+
 
 class TestTelegramByLongPoll(Stories):
     kind = "telegram"

@@ -52,6 +52,7 @@ PATIENCE = 10
 _ANSWERED = (400, 401, 403, 404, 410, 413, 422, 429)
 _HANDLE = re.compile(r"[\w.-]+@[\w.-]+(?::\d+)?")
 _MB = 1 << 20
+MAX_FILE = 99 * _MB  # videos are the longest
 _MEDIA: Mapping[str, int] = {  # "Posting to your profile: media"
     **dict.fromkeys(("image/jpeg", "image/png", "image/gif", "image/webp", "image/heic", "image/avif"), 16 * _MB),
     **dict.fromkeys(("video/mp4", "video/webm", "video/quicktime"), 99 * _MB),
@@ -135,7 +136,7 @@ class MastodonConnector:
         return Capabilities(
             max_text=self._settings.characters,
             media=True,
-            max_media=99 * _MB,
+            max_media=MAX_FILE,
             sends_to=frozenset({"mastodon"}),
             rates=(("instance", 300, 10_800.0),),  # posts of an account in three hours
         )
@@ -220,7 +221,7 @@ class MastodonConnector:
         """Files lie in the open under addresses that nobody guesses; our token goes to none of them."""
         if not ref.startswith(("https://", f"{self._settings.api_url}/")):
             raise Refuse("content_refused", "the file's address is no web address")
-        return (await egress.call(Call(method="GET", url=ref))).body
+        return (await egress.call(Call(method="GET", url=ref, longest=MAX_FILE))).body
 
     async def check(self, egress: Egress) -> Sequence[Finding]:
         """Is the token good, and how long may a post be?"""

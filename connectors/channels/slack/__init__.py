@@ -288,7 +288,8 @@ class SlackConnector:
         url = file.url_private_download or file.url_private or ""
         if not _same_site(url, self._settings.api_url):
             raise Refuse("original_gone", "the file does not lie at Slack")
-        answer = await egress.call(Call(method="GET", url=url, headers={"authorization": token.wrap("Bearer {}")}))
+        headers = {"authorization": token.wrap("Bearer {}")}
+        answer = await egress.call(Call(method="GET", url=url, headers=headers, longest=MAX_FILE))
         page = answer.headers.get("content-type", "").startswith("text/html")
         if page and file.mimetype != "text/html":
             raise Refuse("not_allowed", "Slack shows its sign-in page: the app lacks files:read")

@@ -48,6 +48,7 @@ from plugins import (
 
 MAX_TEXT = 4096  # UTF-16 units, "sendMessage"
 MAX_UPLOAD = 50 << 20  # bytes, "sendDocument"
+MAX_DOWNLOAD = 20 << 20  # bytes, "getFile"
 FORGOTTEN = timedelta(days=6)  # "Update": after a week without updates the next id is random, the old offset nonsense
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")  # "setWebhook", secret_token
 _TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]{10,100}")
@@ -234,7 +235,7 @@ class TelegramConnector:
         """Telegram gives bots files up to 20 MB; larger ones are refused by name."""
         found = await self._ask(egress, "getFile", {"file_id": ref}, dict[str, Any])
         url = self._settings.token.wrap(f"{self._settings.api_url}/file/bot{{}}/{found['file_path']}")
-        return (await egress.call(Call(method="GET", url=url))).body
+        return (await egress.call(Call(method="GET", url=url, longest=MAX_DOWNLOAD))).body
 
     async def check(self, egress: Egress) -> Sequence[Finding]:
         """Is the token good, and do updates come the way that is configured?"""

@@ -29,6 +29,7 @@ from plugins import (
 )
 
 MOST_PARAMETERS = 500
+MAX_FILE = 100 << 20  # bytes: a recording of an hour and a half, as WAV
 ANSWERED = (400, 401, 403, 404, 429)
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _PORTS = {"https": 443, "http": 80}
@@ -160,7 +161,7 @@ async def recording(settings: Any, ref: str, egress: Egress) -> bytes:
     wanted, ours = urlsplit(ref), urlsplit(settings.api_url)
     if (wanted.scheme, wanted.netloc) != (ours.scheme, ours.netloc):
         raise Refuse("media_unsupported", "the file lies elsewhere than at Twilio")
-    call = Call(method="GET", url=ref, headers=_authorization(settings))
+    call = Call(method="GET", url=ref, headers=_authorization(settings), longest=MAX_FILE)
     answer = await egress.call(call, expect=(301, 302, 303, 307, 401, 404))
     if answer.status == 404:
         raise Retry("the file is not there (yet)", after=10)
@@ -169,7 +170,7 @@ async def recording(settings: Any, ref: str, egress: Egress) -> bytes:
     if (
         answer.status >= 300
     ):  # pictures lie elsewhere, by an address that is signed for a while: without our credentials
-        answer = await egress.call(Call(method="GET", url=answer.headers.get("location", "")))
+        answer = await egress.call(Call(method="GET", url=answer.headers.get("location", ""), longest=MAX_FILE))
     return answer.body
 
 

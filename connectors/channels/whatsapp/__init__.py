@@ -61,6 +61,7 @@ MAX_BODY = 4 << 20  # bytes of a notification; Meta sends up to 3 MB
 _ANSWERED = (400, 401, 403, 404, 413, 429)
 _USER_ID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
 _MB = 1 << 20
+MAX_FILE = 100 * _MB  # documents are the longest
 _OFFICE = "application/vnd.openxmlformats-officedocument."
 _MEDIA: Mapping[str, tuple[str, int]] = {  # "Supported media types"
     **dict.fromkeys(("image/jpeg", "image/png"), ("image", 5 * _MB)),
@@ -115,7 +116,7 @@ class WhatsAppConnector:
     capabilities = Capabilities(
         max_text=MAX_TEXT,
         media=True,
-        max_media=100 * _MB,
+        max_media=MAX_FILE,
         sends_to=frozenset({"whatsapp"}),
         verbs=frozenset({"receipts"}),
         max_body=MAX_BODY,
@@ -236,7 +237,7 @@ class WhatsAppConnector:
         stored = _read(await egress.call(Call(method="GET", url=url, headers=headers), expect=_ANSWERED), _Stored)
         if not stored.url.startswith(("https://", self._settings.api_url)):
             raise Refuse("content_refused", "the file's address is not one of Meta's")
-        data = (await egress.call(Call(method="GET", url=stored.url, headers=headers))).body
+        data = (await egress.call(Call(method="GET", url=stored.url, headers=headers, longest=MAX_FILE))).body
         if _digest(stored.sha256) not in (b"", hashlib.sha256(data).digest()):
             raise Retry("the file differs from what WhatsApp has hashed")
         return data
