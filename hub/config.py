@@ -8,7 +8,7 @@ import os
 import pkgutil
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,7 +32,7 @@ from hub.settings import (
     Triage,
 )
 from plugins import BadConfig, Problem, Secret
-from plugins.instances import Configured, load_instances
+from plugins.instances import Configured, Instance, load_instances
 from plugins.manager import Plugins, Sources, discover
 from plugins.settings import load_settings
 
@@ -154,7 +154,10 @@ def load_config(
     """The configuration in `path`; the environment wins over it.
 
     `plugins` are those of the running hub at a reload, because code is not loaded twice. `reveal=False` leaves secrets
-    unread, for commands that only look. Raises BadConfig with everything that is wrong: file, key, what is allowed.
+    unread, for commands that only look.
+
+    Raises:
+        BadConfig: with everything that is wrong: file, key, what is allowed; Unusable if the file is TOML at least.
     """
     document = read_document(path)
     problems = [
@@ -166,10 +169,11 @@ def load_config(
     hub = reader.settings(document.get("hub", {}), HubSettings, "hub")
     sources = reader.settings(document.get("plugins", {}), Sources, "plugins")
     if plugins is None:
-        plugins = _discover(sources or Sources(), path)
+        plugins = _discover(sources, path)
         problems += plugins.problems
+    tables = reader.tables(document, "instance")
     configured, wrong = load_instances(
-        reader.tables(document, "instance"),
+        tables,
         plugins,
         file=path.name,
         environ=environ,
@@ -179,11 +183,13 @@ def load_config(
     problems += wrong
     organisations = reader.named(document, "organisation", Organisation)
     teams = reader.named(document, "team", Team)
-    place = reader.place(hub or HubSettings())
-    problems += clashes(doors(hub.listen, configured), path.name) if hub else ()
-    if problems or hub is None:
-        raise BadConfig(problems)
-    return Config(
+    place = reader.place(hub)
+    listen = "" if any(problem.key == "hub.listen" for problem in problems) else hub.listen
+    problems += clashes(doors(listen, configured), path.name)
+    if problems:
+        teams |= {slug: Team(name=slug) for slug in reader.tables(document, "team").keys() - teams.keys()}
+        configured += _by_name(tables.keys() - {one.id for one in configured}, tables, plugins)
+    config = Config(
         file=path.resolve(),
         data=place.data,
         rules=place.rules,
@@ -209,6 +215,28 @@ def load_config(
         organisations=organisations,
         teams=teams,
     )
+    if problems:
+        raise Unusable(problems, config)
+    return config
+
+
+def _by_name(names: Collection[str], tables: Mapping[str, Any], plugins: Plugins) -> Iterator[Configured]:
+    """Instances of which more than the name can't be used; one of an unknown kind may be a connector or a target."""
+    for name in names:
+        kind = tables[name].get("kind") if isinstance(tables[name], dict) else None
+        kind = kind if isinstance(kind, str) else ""
+        for target in (False, True):
+            if plugins.find(kind) is None or target is (kind in plugins.targets):
+                yield Configured(id=name, instance=Instance(kind=kind), target=target)
+
+
+class Unusable(BadConfig):
+    """A configuration with mistakes."""
+
+    def __init__(self, problems: Sequence[Problem], config: Config) -> None:
+        """`config` has what fits, and every name: to hold other files against it, not to run."""
+        super().__init__(problems)
+        self.config = config
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -223,8 +251,7 @@ def load_place(path: Path, environ: Mapping[str, str] = ENVIRON) -> Place:
     """From `[hub]` alone: no plugin is imported, no secret read. Raises BadConfig."""
     problems: list[Problem] = []
     reader = _Reader(path, environ, problems, reveal=False)
-    hub = reader.settings(read_document(path).get("hub", {}), HubSettings, "hub")
-    place = reader.place(hub or HubSettings())
+    place = reader.place(reader.settings(read_document(path).get("hub", {}), HubSettings, "hub"))
     if problems:
         raise BadConfig(problems)
     return place
@@ -265,13 +292,20 @@ class _Reader:
         self._problems = problems
         self._reveal = reveal
 
-    def settings(self, table: Any, kind: type[SettingsT], key: str) -> SettingsT | None:
-        """A table as a struct, or None."""
-        loaded, wrong = load_settings(
+    def settings(self, table: Any, kind: type[SettingsT], key: str) -> SettingsT:
+        """A table as a struct; what does not fit is as if it were left out, so that what hangs on the rest is seen."""
+        loaded, wrong = self._load(table, kind, key)
+        self._problems += wrong
+        if loaded is None and isinstance(table, dict):
+            for problem in wrong:
+                table = _without(table, problem.key.removeprefix(f"{key}.").partition("[")[0].split("."))
+            loaded, _ = self._load(table, kind, key)
+        return loaded or kind()
+
+    def _load(self, table: Any, kind: type[SettingsT], key: str) -> tuple[SettingsT | None, list[Problem]]:
+        return load_settings(
             table, kind, file=self._file, key=key, environ=self._environ, base=self.base, reveal=self._reveal
         )
-        self._problems += wrong
-        return loaded
 
     def tables(self, document: Mapping[str, Any], key: str) -> dict[str, Any]:
         """The tables `[key.*]`."""
@@ -288,7 +322,8 @@ class _Reader:
             if not _SLUG.match(slug):
                 what = "a slug is lower-case letters, digits, - and _, 63 at most"
                 self._problems.append(Problem(file=self._file, key=f"{key}.{slug}", what=what))
-            one = self.settings(table, kind, f"{key}.{slug}")
+            one, wrong = self._load(table, kind, f"{key}.{slug}")
+            self._problems += wrong
             if one is not None:
                 found[slug] = one
         return found
@@ -309,6 +344,13 @@ class _Reader:
         if store.startswith("sqlite:///"):
             return f"sqlite:///{self.base / store.removeprefix('sqlite:///')}"
         return store
+
+
+def _without(table: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    """The table less what stands at this path in it."""
+    kept = {name: value for name, value in table.items() if name != path[0]}
+    inner = table.get(path[0])
+    return kept | {path[0]: _without(inner, path[1:])} if path[1:] and isinstance(inner, dict) else kept
 
 
 def load_plugins(path: Path) -> Plugins:

@@ -27,8 +27,8 @@ def listen_address(listen: str) -> tuple[str, int]:
 
 
 def doors(listen: str, instances: Sequence[Configured]) -> list[Door]:
-    """The web server's, and those of instances that run; port 0, which is any free one, is left out."""
-    found = [Door("hub.listen", *listen_address(listen))]
+    """The web server's (`listen` "" leaves it out), and those of instances that run; without port 0, any free one."""
+    found = [Door("hub.listen", *listen_address(listen))] if listen else []
     for one in instances:
         own = getattr(one.settings, "listen", None)
         if own is not None and one.instance.enabled:

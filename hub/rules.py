@@ -7,6 +7,7 @@ wrong with it.
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -16,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from context_store import CommitUnknown, Store, StoreAway, alarms
 from context_store.rulesets import Activation, activate, active, keep_rule_set, rule_set
 from context_store.times import to_millis
-from hub.config import Config
+from hub.config import Config, HubSettings, Unusable, load_config
 from hub.fabric import Fabric
 from hub.offers import Offers
 from hub.plain import read_plain
@@ -24,7 +25,7 @@ from hub.texts import Texts
 from hub.triage import Judging, asked_by
 from plugins import BadConfig, Clock, Problem
 from routing import Mention, RuleSet, load_rules
-from routing.load import MAX_BYTES
+from routing.source import MAX_BYTES
 
 log = structlog.get_logger("trunkline.rules")
 
@@ -54,30 +55,39 @@ def _read(path: Path) -> bytes:
 
 def checked(data: bytes, name: str, config: Config | None) -> RuleSet:
     """The same of what stands in a file of that name."""
-    rules = load_rules(data, name)
-    if config is not None and (problems := strangers(rules, config)):
-        raise BadConfig(problems)
-    return rules
+    return load_rules(data, name, known_to(config) if config else {})
 
 
-def strangers(rules: RuleSet, config: Config) -> list[Problem]:
-    """What the rules name and nobody has: targets, teams, instances, templates, help articles."""
+def load_with_rules(path: Path, *, reveal: bool = True) -> Config:
+    """The configuration. Raises BadConfig; if it is bad, with what is wrong with its rules as well."""
+    try:
+        return load_config(path, reveal=reveal)
+    except Unusable as error:
+        lost = any(problem.key == "hub.rules" for problem in error.problems)
+        raise BadConfig([*error.problems, *(() if lost else _wrong(error.config.rules, error.config))]) from error
+    except BadConfig as error:  # no TOML: it can't say where its rules are
+        usual = path.parent / HubSettings().rules
+        raise BadConfig([*error.problems, *(_wrong(usual, None) if usual.exists() else ())]) from error
+
+
+def _wrong(path: Path, config: Config | None) -> Sequence[Problem]:
+    try:
+        read_rules(path, config)
+    except BadConfig as error:
+        return error.problems
+    return ()
+
+
+def known_to(config: Config) -> dict[str, frozenset[str]]:
+    """What rules may name, by kind: targets, teams, instances, templates, help articles."""
     texts = texts_of(config)
-    known = {
-        "target": {one.id for one in config.instances if one.target},
-        "team": set(config.teams),
-        "instance": {one.id for one in config.instances if not one.target},
+    return {
+        "target": frozenset(one.id for one in config.instances if one.target),
+        "team": frozenset(config.teams),
+        "instance": frozenset(one.id for one in config.instances if not one.target),
         "template": texts.template_names(),
         "article": texts.article_names(),
     }
-    return [
-        Problem(
-            file=mention.file, key=mention.key, what=f"there is no {mention.kind} {mention.name}",
-            fix=f"there are: {', '.join(sorted(known[mention.kind])) or 'none'}",
-        )
-        for mention in rules.mentions()
-        if mention.kind in known and mention.name not in known[mention.kind]
-    ]  # fmt: skip
 
 
 def unheld(rules: RuleSet) -> list[Mention]:

@@ -70,14 +70,13 @@ def load_instances(
     for key, table in tables.items():
         one, wrong = _load_one(key, table, plugins, file=file, environ=environ, base=base, reveal=reveal)
         problems += wrong
-        if one is None:
-            continue
-        shown = one.instance.name.casefold()
-        if shown in names:
+        given = table.get("name") if isinstance(table, Mapping) else None
+        shown = given.casefold() if given and isinstance(given, str) else key
+        if names.setdefault(shown, key) != key:
             what = f"has the name of instance.{names[shown]}, people could not tell them apart"
             problems.append(Problem(file=file, key=f"instance.{key}.name", what=what))
-        names.setdefault(shown, key)
-        configured.append(one)
+        if one is not None:
+            configured.append(one)
     return configured, problems
 
 
@@ -94,24 +93,31 @@ def _load_one(
     own = {name: value for name, value in table.items() if name in RESERVED}
     instance, wrong = load_settings(own, Instance, file=file, key=path, environ=environ, base=base)
     problems += wrong
-    if instance is None:
+    kind = instance.kind if instance else own.get("kind")
+    if not isinstance(kind, str):
         return None, problems
-    instance = msgspec.structs.replace(instance, name=instance.name or key)
-    cls = plugins.find(instance.kind)
+    cls = plugins.find(kind)
     if cls is None:
-        broken = _why_not(instance.kind, plugins, file, path)
+        broken = _why_not(kind, plugins, file, path)
         if broken is None:
-            return None, [*problems, _unknown(instance.kind, plugins, file, path)]
-        return Configured(id=key, instance=instance, broken=broken), problems
+            problems.append(_unknown(kind, plugins, file, path))
+        if instance is None or broken is None:
+            return None, problems
+        return Configured(id=key, instance=_shown(instance, key), broken=broken), problems
     rest = {name: value for name, value in table.items() if name not in RESERVED}
+    reveal = reveal and instance is not None and instance.enabled
     settings, wrong = load_settings(
-        rest, cls.settings_type, file=file, key=path, environ=environ, base=base, reveal=reveal and instance.enabled
+        rest, cls.settings_type, file=file, key=path, environ=environ, base=base, reveal=reveal
     )
     problems += wrong
-    if problems:
+    if problems or instance is None:
         return None, problems
-    target = instance.kind in plugins.targets
-    return Configured(id=key, instance=instance, target=target, cls=cls, settings=settings), []
+    target = kind in plugins.targets
+    return Configured(id=key, instance=_shown(instance, key), target=target, cls=cls, settings=settings), []
+
+
+def _shown(instance: Instance, key: str) -> Instance:
+    return msgspec.structs.replace(instance, name=instance.name or key)
 
 
 def _why_not(kind: str, plugins: Plugins, file: str, path: str) -> Problem | None:

@@ -4,7 +4,7 @@ Validation says eligible, not eligible or unknown; unknown is for a person to se
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -90,8 +90,8 @@ def eligibility(catalogue: Catalogue, service: str | None, user: Person | None, 
     return Eligibility(status="eligible", reason=f"by {', '.join(known.who)}", age=age)
 
 
-def read_service(name: str, table: Any, calendars: Mapping[str, Calendar], report: Report) -> Service | None:
-    """One `[service.<name>]`; problems are reported."""
+def read_service(name: str, table: Any, calendars: Collection[str], report: Report) -> Service | None:
+    """One `[service.<name>]`; `calendars` are the names of the file's. Problems are reported."""
     if not isinstance(table, dict):
         report("", "expected a table", 'e.g. organisations = ["acme"]')
         return None

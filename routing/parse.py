@@ -40,9 +40,15 @@ class Scope(Struct, frozen=True):
 
     lists: Mapping[str, tuple[str, ...]] = {}
     calendars: Mapping[str, Calendar] = {}
+    doubtful: set[str] = msgspec.field(default_factory=set)
+    """`list.partners`: it is there, with mistakes of its own that are reported where it stands."""
     used: set[str] = msgspec.field(default_factory=set)
     compiled: dict[str, Any] = msgspec.field(default_factory=dict)
     """Patterns, as RE2 has them: to see that it takes them costs as much as they do later."""
+
+    def own(self) -> "Scope":
+        """For one rule or group: the same, with what it alone uses."""
+        return msgspec.structs.replace(self, used=set())
 
 
 def read_list(name: str, value: Any, report: Report) -> tuple[str, ...] | None:
@@ -93,7 +99,7 @@ def _missing(value: Any, path: str, report: Report) -> list[Node]:
     for name in names:
         if field_of(name) is None:
             report(path, f"unknown field {name!r}", _known(name))
-    return [Missing(name) for name in names]
+    return [Missing(name) for name in names if field_of(name)]
 
 
 def _field(name: str, value: Any, path: str, report: Report, scope: Scope) -> list[Node]:
@@ -154,12 +160,12 @@ def _leaf(field: Field, name: str, operator: str, wanted: Any, path: str, report
 
 
 def _hours(name: str, wanted: bool, path: str, report: Report, scope: Scope) -> list[Node]:
-    calendar = scope.calendars.get(name.removeprefix(f"{HOURS}."))
-    if calendar is None:
+    named = name.removeprefix(f"{HOURS}.")
+    calendar = scope.calendars.get(named)
+    if calendar is None and f"calendar.{named}" not in scope.doubtful:
         report(path, "there is no such calendar", f"there are: {', '.join(scope.calendars) or 'none'}")
-        return []
-    scope.used.add(f"calendar.{calendar.name}")
-    return [Hours(name, calendar, wanted)]
+    scope.used.add(f"calendar.{named}")
+    return [Hours(name, calendar, wanted)] if calendar else []
 
 
 def _listed(value: Any, path: str, report: Report, scope: Scope) -> list[str] | None:
@@ -167,7 +173,7 @@ def _listed(value: Any, path: str, report: Report, scope: Scope) -> list[str] | 
     together: list[str] = []
     names = _strings(value, path, report)
     for name in names:
-        if name not in scope.lists:
+        if name not in scope.lists and f"list.{name}" not in scope.doubtful:
             report(path, f"there is no list {name!r}", f"there are: {', '.join(scope.lists) or 'none'}")
         scope.used.add(f"list.{name}")
         together += scope.lists.get(name, ())

@@ -3,12 +3,13 @@
 import asyncio
 import errno
 from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
 from context_store import StoreError, examine, reader
 from hub.attempt import HubEgress
-from hub.cli.access import answers, load
+from hub.cli.access import answers, path_of
 from hub.cli.common import DEFAULT, UNWELL, WELL, Common
 from hub.cli.output import as_json, err, table
 from hub.cli.rights import readable
@@ -17,7 +18,7 @@ from hub.config import Config
 from hub.doors import doors, trouble
 from hub.egress import Client
 from hub.instances import Instance
-from hub.rules import read_rules
+from hub.rules import load_with_rules, read_rules
 from plugins import BadConfig, Finding, Refuse
 
 PATIENCE = 30.0
@@ -35,7 +36,7 @@ def check(*, offline: bool = False, common: Common = DEFAULT) -> int:
     offline
         Leave out what would connect to other machines.
     """
-    config = load(common)  # with a mistake in it there is nothing else to test
+    config = load_with_rules(path_of(common))  # with a mistake in it there is nothing else to test
     with err.status("Checking"):
         found = asyncio.run(_all(config, offline=offline))
     if common.json:
@@ -51,7 +52,8 @@ def check(*, offline: bool = False, common: Common = DEFAULT) -> int:
 
 async def _all(config: Config, *, offline: bool) -> list[tuple[str, Finding]]:
     found = [(config.file.name, Finding(ok=True, what=f"{len(config.instances)} instances"))]
-    found += [("rules", one) for one in _rules(config)]
+    found += [("rules", one) for one in _rules(config.rules, config)]
+    found += [("shadow", one) for one in (_rules(config.shadow, config) if config.shadow else ())]
     found += [("store", one) for one in _store(config)]
     found += [("hub.data", readable(config)), *_listening(config)]
     async for where, one in _connections(config, offline=offline):
@@ -81,9 +83,9 @@ def _loopback(host: str) -> bool:
     return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
-def _rules(config: Config) -> Sequence[Finding]:
+def _rules(path: Path, config: Config) -> Sequence[Finding]:
     try:
-        rules = read_rules(config.rules, config)
+        rules = read_rules(path, config)
     except BadConfig as error:
         return [Finding(ok=False, what=str(problem)) for problem in error.problems]
     return [Finding(ok=True, what=f"{len(rules.rules)} rules, all examples hold")]

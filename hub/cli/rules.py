@@ -10,11 +10,11 @@ from cyclopts import Parameter
 
 from context_store import decided
 from hub import replay
-from hub.cli.access import load, reading
+from hub.cli.access import path_of, reading
 from hub.cli.backtest import Since, moment
 from hub.cli.common import DEFAULT, UNWELL, WELL, Common
 from hub.cli.output import as_json, err, say, visible
-from hub.rules import read_rules, unheld
+from hub.rules import load_with_rules, read_rules, unheld
 from plugins import BadConfig, Problem
 from routing import RuleSet
 from routing.suggest import FEWEST, Judged, Suggestion
@@ -37,7 +37,7 @@ def check(
     All problems are shown, each with its line. Names of targets, teams and instances are held against the
     configuration; no secret is read.
     """
-    config = load(common, reveal=False)
+    config = load_with_rules(path_of(common), reveal=False)
     path = file or config.rules
     try:
         rules = read_rules(path, config)

@@ -11,7 +11,7 @@ from hub.cli.access import perform, place
 from hub.cli.common import DEFAULT, WELL, CommandError, Common, Usage
 from hub.cli.output import as_json, say, visible
 from hub.plain import read_plain
-from routing.load import MAX_BYTES
+from routing.source import MAX_BYTES
 
 
 def edit(

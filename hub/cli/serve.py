@@ -15,13 +15,14 @@ from context_store.crashpoints import arm, crashpoint
 from context_store.times import to_millis
 from hub import __version__
 from hub.app import Hub, build
-from hub.cli.access import load
+from hub.cli.access import path_of
 from hub.cli.common import AWAY, DEFAULT, WELL, Common, Unreachable, private
 from hub.cli.log import configure
 from hub.cli.output import complain, say, table, visible
 from hub.config import Config, fault_switches, load_config
 from hub.doors import doors, trouble
 from hub.instances import Instance
+from hub.rules import load_with_rules
 from hub.web.auth import administrator_link
 from plugins import BadConfig
 
@@ -38,7 +39,7 @@ def serve(*, common: Common = DEFAULT) -> int:
     trunkline serve
     trunkline serve --config /etc/trunkline/plugins.toml --json     log as JSON
     """
-    config = load(common)
+    config = load_with_rules(path_of(common))
     configure(config, as_json=common.json or not sys.stderr.isatty())
     crash, unprotected = fault_switches()
     if crash or unprotected:

@@ -63,7 +63,7 @@ def test_a_team_that_the_configuration_has_not_is_a_problem(served: Desk):
     (served.folder / "team.toml").write_text(text.replace("[[rule]]", added + "[[rule]]", 1))
     done = served.run("rules", "check", "team.toml")
     assert done.returncode == 1
-    assert "there is no team moon" in done.stdout
+    assert "there is no team 'moon'" in done.stdout
 
 
 def test_the_rules_in_force_would_change_nothing_and_pass_every_gate(served: Desk):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.config import Config, config_path, listen_address, load_config, load_place, load_plugins
+from hub.config import Config, Unusable, config_path, listen_address, load_config, load_place, load_plugins
 from plugins import BadConfig
 
 GOOD = """
@@ -168,6 +168,62 @@ def test_a_port_that_is_wanted_twice_is_refused_at_both_places(tmp_path: Path, h
 def test_a_disabled_instance_takes_no_port(tmp_path: Path):
     text = '[hub]\nlisten = "127.0.0.1:8025"\n[instance.one]\nkind = "email"\naddress = "a@b.test"\nenabled = false\n'
     assert config_of(tmp_path, text + "listen = { port = 8025 }\n").instances[0].id == "one"
+
+
+def test_what_fits_is_held_together_beside_other_mistakes(tmp_path: Path):
+    problems = problems_of(
+        tmp_path,
+        """
+[hub]
+name = 5
+listen = "127.0.0.1:8080"
+[hub.delivery]
+lease = "long"
+[instance.mail]
+kind = "email"
+address = "a@desk.test"
+listen = { port = 8080 }
+[instance.hook]
+kind = "webhook"
+name = "MAIL"
+""",
+    )
+    assert any("instance.mail.listen: hub.listen has port 8080 already" in one for one in problems), problems
+    assert any("instance.hook.name: has the name of instance.mail" in one for one in problems), problems
+    assert len(problems) == 5, problems
+
+
+def test_port_that_is_no_port_stands_in_nobodys_way(tmp_path: Path):
+    mail = '[instance.mail]\nkind = "email"\naddress = "a@desk.test"\nlisten = { port = 8080 }\n'
+    (problem,) = problems_of(tmp_path, '[hub]\nlisten = "nowhere"\n' + mail)
+    assert "hub.listen: expected" in problem
+
+
+def test_bad_configuration_still_says_what_there_is_by_name(tmp_path: Path):
+    text = """
+[hub]
+name = 5
+rules = "r.toml"
+[hub.triage]
+shadow = 7
+articles = "help"
+[instance.mail]
+kind = "email"
+[instance.log]
+kind = "querylog"
+colour = "red"
+[instance.new]
+kind = "jirra"
+[team.desk]
+nam = "Desk"
+"""
+    with pytest.raises(Unusable) as refused:
+        config_of(tmp_path, text)
+    config = refused.value.config
+    assert (config.rules, config.articles) == (tmp_path / "r.toml", tmp_path / "help")
+    assert {one.id for one in config.instances if one.target} == {"log", "new"}
+    assert {one.id for one in config.instances if not one.target} == {"mail", "new"}
+    assert config.teams.keys() == {"desk"}
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path):

@@ -43,7 +43,7 @@ def test_text_that_is_not_there_is_named_with_those_that_are(tmp_path: Path, key
     write(tmp_path, templates__closed_md="x", articles__remote__reset_en_md="x")
     (found,) = problems(tmp_path, f'set.{key} = "lost"')
     there = {"template": "closed", "article": "reset"}[kind]
-    assert found == f"rules.toml:1: rule vpn: set.{key}: there is no {kind} lost (there are: {there})"
+    assert found == f"rules.toml:4: rule vpn: set.{key}: there is no {kind} 'lost' (there are: {there})"
     assert problems(tmp_path, f'set.{key} = "{there}"') == []
 
 

@@ -62,8 +62,8 @@ def test_problems_of_all_instances_are_named_at_once(plugins):
         plugins,
     )
     assert {problem.key for problem in problems} == {
-        "instance.Bad_Id", "instance.a.kind", "instance.b.kind", "instance.c.silence", "instance.d.host", "instance.e",
-        "instance.g.name",
+        "instance.Bad_Id", "instance.a.kind", "instance.b.kind", "instance.c.silence", "instance.c.hots",
+        "instance.c.host", "instance.d.host", "instance.e", "instance.g.name",
     }  # fmt: skip
     assert "did you mean mail? kinds: mail, desk" in "\n".join(map(str, problems))
     assert [one.id for one in configured] == ["f", "g"]

@@ -24,8 +24,8 @@ def rules(*parts):
     return load_rules("\n".join([*parts, DEFAULT]))
 
 
-def problems(text):
+def problems(text, known=None):
     """`place: key: what (fix)` of each problem that the file is refused for."""
     with pytest.raises(BadConfig) as refused:
-        load_rules(text)
+        load_rules(text, known=known or {})
     return [str(problem) for problem in refused.value.problems]

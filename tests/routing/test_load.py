@@ -82,7 +82,7 @@ expect = { type = "incidence" }
     [
         ("", "default: missing"),
         ("rule = 5" + DEFAULT, "rule: expected a list of tables (write [[rule]])"),
-        ("rule = [1]" + DEFAULT, "rule 1: name: every rule needs a name"),
+        ("rule = [1]" + DEFAULT, "rule 1: expected a table"),
         ("example = [3]" + DEFAULT, "example 1: expected a table"),
         ("matrix = 3" + DEFAULT, "matrix: expected a table"),
         ("default = []", "default: missing"),
