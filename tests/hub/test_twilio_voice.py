@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,15 @@ class Line:
 
 
 @pytest.fixture
-async def line(short_folder: Path) -> AsyncIterator[Line]:
+async def line(request: pytest.FixtureRequest, short_folder: Path) -> AsyncIterator[Line]:
+    """With the menu of a test's own, where it has one."""
+    menu = getattr(request, "param", MENU)
     async with TwilioVoice() as far, installed(short_folder, "") as desk:
         (short_folder / "token").write_text(far.environ["TWILIO_TOKEN"])
         (short_folder / "token").chmod(0o600)
-        table = {**far.table, **PARTS, "menu": MENU, "tokens": ["file:token"]}
-        del table["hours"]
+        table = {**far.table, **PARTS, "menu": menu, "tokens": ["file:token"]}
+        if menu is MENU:
+            del table["hours"]
         settings = "\n".join(f"{name} = {inline(value)}" for name, value in table.items())
         more = f'[hub.egress]\nallow = ["127.0.0.0/8"]\n[instance.vendor]\nkind = "twilio_voice"\n{settings}\n'
         desk.rules = RULES
@@ -206,6 +210,38 @@ async def test_connections_cut_ten_times_each_lose_and_double_nothing(line: Line
         "Call from +15550001111 to +15550002222", "main: help", "about: vpn", "AnyConnect fails since eight",
         "Voice message, 5 s", "It is my laptop", "The call is over (completed, 34 s).",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", [PARTS["menu"]], indirect=True, ids=["whole menu"])
+async def test_every_kind_of_node_is_walked_in_a_language_of_its_own(line: Line) -> None:
+    line.desk.clock.by += timedelta(days=(7 - line.desk.clock.now().weekday()) % 7)  # a Monday
+    line.desk.clock.by += line.desk.clock.now().replace(hour=9, minute=0) - line.desk.clock.now()
+    phone = await line.far.call()
+    await phone.silence()
+    await phone.press("9")
+    assert phone.heard[-1] == "Eins: Hilfe. Zwei: PIN."
+    assert phone.waits.find("Say").get("language") == "de-DE"
+    await phone.speak("I need support")
+    await phone.speak("the vpn please")
+    await phone.speak("AnyConnect fails")
+    assert (phone.waits.tag, phone.heard[-1]) == ("Dial", "One moment.")
+    await phone.answered("no-answer")
+    assert phone.waits.tag == "Enqueue"
+    await phone.answered("hangup")
+    assert phone.waits.tag == "Record"
+    await phone.leave("Please call back")
+    assert (phone.waits, phone.heard[-1]) == (None, "Goodbye.")
+    await phone.hang_up()
+    assert (await line.said())[1:] == [
+        "main: german", "main: help", "about: vpn", "AnyConnect fails",
+        "Nobody answered (the agent's telephone: no-answer, 65 s)", "Nobody answered (the waiting line: hangup, 30 s)",
+        "Voice message, 5 s", "Please call back", "The call is over (completed, 34 s).",
+    ]  # fmt: skip
+    line.desk.clock.by -= timedelta(days=1)
+    late = await line.far.call("bob")
+    await late.press("1")
+    await late.press("2")
+    assert late.waits.tag == "Record"
 
 
 async def test_caller_is_answered_while_the_pipeline_stands_still(line: Line) -> None:
