@@ -111,6 +111,16 @@ class VendorConformance(ConnectorConformance, ABC):
             assert edit.of == message.key
             assert "First" in (edit.text or "")
 
+    async def test_edit_before_its_original_is_the_same_edit(self) -> None:
+        async with self._live() as (far, made):
+            said = far.says("Firts")
+            changed = far.edits(said, "First")
+            if changed is None:
+                self.cannot("hears of no edits")
+            early, original = self._read(made, far, changed), self._read(made, far, said)
+            other = self._new(far, self.table)
+            assert (self._read(other, far, said), self._read(other, far, changed)) == (original, early)
+
     async def test_late_event_is_the_same_event(self) -> None:
         async with self._live() as (far, made):
             envelope = self._envelope(made, far, far.says("Late"))
