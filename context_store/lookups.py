@@ -5,24 +5,22 @@ while it goes through the batch: the second message of a new sender meets the id
 """
 
 from collections import defaultdict
-from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, select, text
+from sqlalchemy import Connection, bindparam, func, null, select, text, union_all
 
-from context_store import bulk
 from context_store import tables as t
+from context_store.among import among as _among
+from context_store.among import rows as _rows
 from context_store.announcements import Announcement, announcements
 from context_store.histories import OPEN_STATES, Asked, History, histories
+from context_store.parts import KnownPart, parts_of
 from context_store.text import canonical
 from context_store.underway import Underway, underway
 from context_store.visits import LINK
 
 REPORTS = ("bounce", "receipt", "report")
 """Values of `messages.automatic` that speak of another message."""
-MOST_VALUES = 1 << 14
-"""Values of one statement: PostgreSQL's protocol takes 65,535, SQLite as built here 250,000, elsewhere 32,766."""
 
 
 @dataclass(slots=True)
@@ -37,6 +35,8 @@ class Wanted:
     """Threads of which a receipt says "everything up to"."""
     keys: set[bytes] = field(default_factory=set)
     own_messages: set[int] = field(default_factory=set)
+    receipts: bool = False
+    """Whether something is said of messages of ours."""
     queries: set[int] = field(default_factory=set)
     tokens: set[bytes] = field(default_factory=set)
     tickets: set[tuple[str, str]] = field(default_factory=set)
@@ -177,6 +177,10 @@ class Known:
     users: dict[int, KnownUser] = field(default_factory=dict)
     threads: dict[bytes, KnownThread] = field(default_factory=dict)
     messages: dict[bytes, list[KnownMessage]] = field(default_factory=lambda: defaultdict(list))
+    part: dict[bytes, int] = field(default_factory=dict)
+    """Hash of a provider's key → which part of a text it names; the message stands in `messages`."""
+    parts: dict[int, list[KnownPart]] = field(default_factory=dict)
+    """Message of ours → its parts in order, where a receipt may ask for them and there are several."""
     own_messages: dict[int, KnownMessage] = field(default_factory=dict)
     unread: dict[bytes, list[KnownMessage]] = field(default_factory=lambda: defaultdict(list))
     """Thread of `Wanted.marks` → what we sent in it and nobody has read, oldest first."""
@@ -200,11 +204,8 @@ class Known:
     """Unproved mailboxes that had one within the hour."""
 
 
-def _among(column: Any) -> Any:
-    return column.in_(bindparam("among", expanding=True))
-
-
 _m, _q, _th, _i, _u = t.messages.c, t.queries.c, t.threads.c, t.identities.c, t.users.c
+_o, _s = t.outbox.c, t.steps.c
 _message_columns = (
     _m.id, _m.query_id, _m.identity_id, _m.thread_id, _m.direction, _m.automatic, _m.key_hash, _m.at, _m.delivery,
     _m.standing,
@@ -240,7 +241,12 @@ _threads = select(_th.id, _th.key_hash, _th.query_id, _th.identity_id, _th.last_
 _threads_of = select(_th.id, _th.key_hash, _th.query_id, _th.identity_id, _th.last_seq, _th.reply_via).where(
     _among(_th.query_id)
 )
-_messages = select(*_message_columns).where(_among(_m.key_hash))
+_messages = union_all(
+    select(_m.key_hash.label("named"), null().label("part"), *_message_columns).where(_among(_m.key_hash)),
+    select(_s.ref_hash, _s.n, *_message_columns)
+    .select_from(t.steps.join(t.outbox, _o.id == _s.outbox_id).join(t.messages, _m.id == _o.message_id))
+    .where(_among(_s.ref_hash)),
+)
 _own_messages = select(*_message_columns).where(_among(_m.id))
 _queries = select(*_query_columns).where(_among(_q.id))
 _conversations = select(*_query_columns).where(_among(_q.root_id))
@@ -285,14 +291,6 @@ _tickets = select(
 )  # fmt: skip
 
 
-def _rows(conn: Connection, statement: Select[Any], among: Collection[Any], **more: Any) -> list[Any]:
-    """One statement, unless a few envelopes hold so many items that a driver would refuse that many values."""
-    values, rows = list(among), list[Any]()
-    for at in range(0, len(values), MOST_VALUES):
-        rows += conn.execute(statement, {"among": bulk.padded(values[at : at + MOST_VALUES]), **more}).all()
-    return rows
-
-
 def gather(conn: Connection, wanted: Wanted, now: int) -> Known:
     """Read everything that `wanted` names and what hangs on it."""
     known = Known()
@@ -301,17 +299,31 @@ def gather(conn: Connection, wanted: Wanted, now: int) -> Known:
     known.items = {key for (key,) in _rows(conn, _items, wanted.items)}
     for waits_for, *rest in _rows(conn, _waiting, wanted.keys):
         known.waiting[waits_for].append(Waiting(*rest))
-    for row in _rows(conn, _messages, wanted.keys):
-        known.messages[row.key_hash].append(KnownMessage(*row))
-    for thread_hash, *columns in _rows(conn, _unread, wanted.marks):
-        known.unread[thread_hash].append(KnownMessage(*columns))
-    known.own_messages = {row.id: KnownMessage(*row) for row in _rows(conn, _own_messages, wanted.own_messages)}
+    _gather_messages(conn, wanted, known)
     known.tokens = {row.token_hash: KnownToken(*row) for row in _rows(conn, _tokens, wanted.tokens, now=now)}
     known.threads = {row.key_hash: KnownThread(*row) for row in _rows(conn, _threads, wanted.threads)}
     _gather_tickets(conn, wanted, known)
     _gather_queries(conn, wanted, known)
     _gather_people(conn, wanted, known, now)
     return known
+
+
+def _gather_messages(conn: Connection, wanted: Wanted, known: Known) -> None:
+    """One object for each message, however it is named."""
+    met = dict[int, KnownMessage]()
+    for named, part, *columns in _rows(conn, _messages, wanted.keys):
+        message = met.setdefault(columns[0], KnownMessage(*columns))
+        if part is not None:
+            known.part[named] = part
+        if message not in known.messages[named]:
+            known.messages[named].append(message)
+    for row in _rows(conn, _own_messages, wanted.own_messages):
+        known.own_messages[row.id] = met.setdefault(row.id, KnownMessage(*row))
+    for thread_hash, *columns in _rows(conn, _unread, wanted.marks):
+        known.unread[thread_hash].append(met.setdefault(columns[0], KnownMessage(*columns)))
+    if wanted.receipts:
+        ours = [message.id for message in met.values() if message.direction == "out"]
+        known.parts = parts_of(conn, ours)
 
 
 def _gather_tickets(conn: Connection, wanted: Wanted, known: Known) -> None:

@@ -23,8 +23,12 @@ _open: ColumnElement[bool] = text("outbox.state IN ('queued', 'leased', 'uncerta
 _o, _s = t.outbox.c, t.steps.c
 
 
+SAID = {"planned": "queued", "begun": "queued", "done": "sent"}
+"""A step's state → how far the part is; further states are the channel's own words."""
+
+
 class StepRow(Struct, frozen=True):
-    """A stored step; `state` is planned, begun or done. Times in milliseconds."""
+    """A stored step; `state` is planned, begun, done, then what a receipt said of this part. Times in milliseconds."""
 
     outbox_id: int
     n: int
@@ -141,7 +145,7 @@ def _steps(conn: Connection, ids: Collection[int]) -> dict[int, tuple[StepRow, .
 
 def begin(conn: Connection, works: Sequence[Work], now: int) -> None:
     """Mark the step that comes next as begun; one that was begun keeps its first moment, for `key_life`."""
-    waiting = [next((step for step in work.steps if step.state != "done"), None) for work in works]
+    waiting = [next((step for step in work.steps if step.done is None), None) for work in works]
     rows = [(step.outbox_id, step.n, "begun", now) for step in waiting if step and step.state == "planned"]
     bulk.update(conn, t.steps, ("outbox_id", "n", "state", "begun_at"), rows, keys=2)
 
@@ -157,13 +161,36 @@ def keep_plan(conn: Connection, steps: Sequence[StepRow]) -> None:
     )
 
 
-def finish_steps(conn: Connection, done: Sequence[tuple[int, int, str]], begun: Sequence[tuple[int, int, int]]) -> None:
-    """`done`: (outbox, n, Done as JSON). `begun`: (outbox, n, now) of the steps that come next."""
-    bulk.update(
-        conn, t.steps, ("outbox_id", "n", "state", "done"), [(o, n, "done", text) for o, n, text in done], keys=2
-    )
+def finish_steps(
+    conn: Connection, done: Sequence[tuple[int, int, str, bytes | None]], begun: Sequence[tuple[int, int, int]]
+) -> None:
+    """`done`: (outbox, n, Done as JSON, hash of the provider's key where a text went in parts: what its receipts name).
+
+    `begun`: (outbox, n, now) of the steps that come next.
+    """
+    alone = [(o, n, "done", said) for o, n, said, ref in done if ref is None]
+    bulk.update(conn, t.steps, ("outbox_id", "n", "state", "done"), alone, keys=2)
+    parts = [(o, n, said, ref) for o, n, said, ref in done if ref is not None]
+    if parts:
+        bulk.update(conn, t.steps, ("outbox_id", "n", "done", "ref_hash"), parts, keys=2)
+        sent = update(t.steps).where(tuple_(_s.outbox_id, _s.n).in_([row[:2] for row in parts]))
+        conn.execute(
+            sent.where(_s.state.in_(("planned", "begun"))).values(state="done")
+        )  # a receipt may have been faster
     rows = [(o, n, "begun", now) for o, n, now in begun]
     bulk.update(conn, t.steps, ("outbox_id", "n", "state", "begun_at"), rows, keys=2)
+
+
+def part_states(conn: Connection, work: int) -> list[str]:
+    """As `delivery` of a message has them, in order: a text in parts is as far as the part that is least far."""
+    return [
+        SAID.get(state, state) for state in conn.scalars(select(_s.state).where(_s.outbox_id == work).order_by(_s.n))
+    ]
+
+
+def part_state(conn: Connection, rows: Sequence[tuple[int, int, str]]) -> None:
+    """(outbox, n, what the channel says of this part)."""
+    bulk.update(conn, t.steps, ("outbox_id", "n", "state"), rows, keys=2)
 
 
 def not_begun(conn: Connection, steps: Sequence[tuple[int, int]]) -> None:

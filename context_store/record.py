@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Table, delete, select, update
 
 from context_store import bulk
 from context_store import tables as t
+from context_store.among import MOST_VALUES
 from context_store.errors import StoreError
-from context_store.lookups import MOST_VALUES
 from context_store.pending import Outcome, settle
 from context_store.people import relink
 
@@ -92,6 +92,8 @@ class Batch:
     edits: list[tuple[int, str, int | None, int | None]] = field(default_factory=list)
     """(message, text, edited_at, deleted_at)"""
     deliveries: dict[int, str] = field(default_factory=dict)
+    parts: dict[tuple[int, int], str] = field(default_factory=dict)
+    """(outbox, n) of one part of a text → what the channel says of it"""
     tickets: list[tuple[int, str, int, str, int]] = field(default_factory=list)
     """(id, ticket, revision, fields, updated_at)"""
     retried: list[int] = field(default_factory=list)
@@ -150,6 +152,8 @@ def _still_wanted(conn: Connection, waits: Sequence[tuple[bytes, bool]]) -> None
         for key, direction in conn.execute(select(m.key_hash, m.direction).where(m.key_hash.in_(among))):
             if (key, direction == "out") in wanted or (key, False) in wanted:
                 raise Stale("an original has come meanwhile")
+        if conn.execute(select(t.steps.c.n).where(t.steps.c.ref_hash.in_(among)).limit(1)).first() is not None:
+            raise Stale("a part of what it speaks of has gone out meanwhile")
 
 
 def _still_preferred(conn: Connection, read: Mapping[int, tuple[str, str]]) -> None:
@@ -228,6 +232,9 @@ def _change(conn: Connection, batch: Batch) -> None:
     )
     bulk.update(conn, t.messages, ("id", "text", "edited_at", "deleted_at"), batch.edits)
     bulk.update(conn, t.messages, ("id", "delivery"), sorted(batch.deliveries.items()))
+    bulk.update(
+        conn, t.steps, ("outbox_id", "n", "state"), [(*k, said) for k, said in sorted(batch.parts.items())], keys=2
+    )
     bulk.update(conn, t.tickets, ("id", "ticket", "revision", "fields", "updated_at"), batch.tickets)
     bulk.update(conn, t.items, ("id", "outcome", "reason", "message_id"), batch.settled_items)
 

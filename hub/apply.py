@@ -4,6 +4,9 @@ Each either applies, or waits with a deadline for an original that has not come 
 messages), or ends with a reason. The old text of an edit stays in its event: history is not rewritten.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 
 from context_store.lookups import KnownMessage, KnownTicket, Waiting
@@ -20,23 +23,40 @@ PATIENCE_MS = 6 * 3_600_000
 PROGRESS = ("", "queued", "sent", "delivered", "read", "failed")
 """A receipt moves a delivery forward only: `delivered` after `read` changes nothing."""
 
+
+def further(state: str, than: str) -> bool:
+    """Does it move a delivery forward? `uncertain` and `caught` are no progress."""
+    return PROGRESS.index(state) > PROGRESS.index(than if than in PROGRESS else "")
+
+
+def least(parts: Sequence[str]) -> str:
+    """How far a text is that went in parts: failed if one of them is, else as far as the least of them."""
+    return "failed" if "failed" in parts else min(parts, key=PROGRESS.index)
+
+
 _decoder = msgspec.json.Decoder(Edited | Receipt)
 
 
 def edited(draft: Draft, item: Edited, instance: str) -> tuple[str, str, int | None]:
     """(outcome, reason, message) of an edit or a deletion at the source."""
-    found = draft.known.messages.get(message_hash(instance, item.of))
+    named = message_hash(instance, item.of)
+    found = draft.known.messages.get(named)
     if not found:
         return "waiting", "the original has not come yet", None
-    return _edit(draft, found[-1], item)
+    return _edit(draft, found[-1], item, draft.known.part.get(named))
 
 
-def _edit(draft: Draft, message: KnownMessage, item: Edited) -> tuple[str, str, int | None]:
+def _edit(draft: Draft, message: KnownMessage, item: Edited, part: int | None = None) -> tuple[str, str, int | None]:
+    """What becomes of one part of a text stands in the journey alone: the other parts stay as they were."""
     at = to_millis(item.at)
     text = None if item.text is None else canonical(item.text)
-    draft.batch.edits.append((message.id, text or "", at, at if text is None else None))
+    body: dict[str, Any] = {"at": item.at, "text": text}
+    if part is None:
+        draft.batch.edits.append((message.id, text or "", at, at if text is None else None))
+    else:
+        body["part"] = part + 1
     kind = "message.deleted" if text is None else "message.edited"
-    draft.event(kind, message.query_id, "user", {"at": item.at, "text": text}, message.id)
+    draft.event(kind, message.query_id, "user", body, message.id)
     return "recorded", "", message.id
 
 
@@ -46,13 +66,14 @@ def receipt(draft: Draft, item: Receipt, instance: str, keys: Keys) -> tuple[str
         return _marked(draft, item, instance)
     own = keys.message_of(item.of)
     if own is not None:
-        message = draft.known.own_messages.get(own)
+        message, part = draft.known.own_messages.get(own), keys.step_of(item.of)
     else:
-        found = draft.known.messages.get(message_hash(instance, item.of), [])
-        message = next((m for m in found if m.direction == "out"), None)
+        named = message_hash(instance, item.of)
+        message = next((m for m in draft.known.messages.get(named, ()) if m.direction == "out"), None)
+        part = draft.known.part.get(named, 0)
     if message is None:
         return "waiting", "the message that it speaks of is not known yet", None
-    return _receive(draft, message, item)
+    return _receive(draft, message, item, part)
 
 
 def _marked(draft: Draft, item: Receipt, instance: str) -> tuple[str, str, int | None]:
@@ -64,14 +85,26 @@ def _marked(draft: Draft, item: Receipt, instance: str) -> tuple[str, str, int |
     return ("recorded", "", meant[-1].id) if meant else ("skipped", "nothing of ours waits for this receipt", None)
 
 
-def _receive(draft: Draft, message: KnownMessage, item: Receipt) -> tuple[str, str, int | None]:
-    if PROGRESS.index(item.state) <= PROGRESS.index(message.delivery if message.delivery in PROGRESS else ""):
+def _receive(
+    draft: Draft, message: KnownMessage, item: Receipt, part: int | None = None
+) -> tuple[str, str, int | None]:
+    """`part`: which one of a text that went in several; None: all of them."""
+    body: dict[str, Any] = {"reason": canonical(item.reason, 1000), "at": item.at}
+    state: str = item.state
+    if parts := draft.known.parts.get(message.id):
+        moved = [each for each in parts if part in (None, each.n) and further(item.state, each.state)]
+        for each in moved:
+            each.state = draft.batch.parts[each.outbox_id, each.n] = item.state
+        state = least([each.state for each in parts])
+        if moved and not further(state, message.delivery):
+            return "recorded", "other parts of the text are not as far", message.id
+        if part is not None and item.state == "failed":
+            body["part"] = part + 1
+    if not further(state, message.delivery):
         # a hundred bounces of one mail are one: whoever has our answer can write more of them
         return "skipped", f"the message was {message.delivery} already", message.id
-    message.delivery = item.state
-    draft.batch.deliveries[message.id] = item.state
-    body = {"state": item.state, "reason": canonical(item.reason, 1000), "at": item.at}
-    draft.event(f"message.{item.state}", message.query_id, "channel", body, message.id)
+    message.delivery = draft.batch.deliveries[message.id] = state
+    draft.event(f"message.{state}", message.query_id, "channel", {"state": state, **body}, message.id)
     return "recorded", "", message.id
 
 

@@ -57,6 +57,12 @@ class Keys:
         parts = _parts("m", key.partition("@")[0].partition("-")[0])
         return parts[0] if parts and self._holds(parts, b"message", parts[0], 0) else None
 
+    @staticmethod
+    def step_of(key: str) -> int:
+        """Which part of a text a key speaks of, as a step carries it (`key-2`); 0 where it does not say."""
+        number = key.partition("@")[0].partition("-")[2]
+        return int(number) if number.isascii() and number.isdecimal() and len(number) < 5 else 0
+
     def vouch(self, scheme: str, value: str) -> str:
         """The hub's word that somebody proved to hold this address. No page takes it: it goes through plugins only."""
         return self._word(self._keys[0], scheme, value)

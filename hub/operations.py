@@ -28,7 +28,7 @@ from hub.intake import intake_topic
 from hub.lines import topics_of
 from hub.matter import own_conversation
 from hub.notices import announce, end_announcement  # noqa: F401
-from hub.pins import issue_pin  # noqa: F401
+from hub.pins import issue_pin as issue_pin  # noqa: PLC0414  # as let_go
 from hub.reprocess import reprocess as reprocess_all
 from hub.rooms import Rooms
 from hub.rules_edit import rules_edit  # noqa: F401

@@ -30,7 +30,7 @@ from hub.instances import Instance
 from hub.keys import Keys
 from hub.needs import Needs
 from hub.pace import TooSoon, Turns
-from hub.results import Settlement, settle_all
+from hub.results import Settlement, finished, settle_all
 from hub.telemetry import Telemetry
 from plugins import Clock, LeaseLost, Outgoing, Pause, Refuse, Retry, Step, TicketWork, TrunklineError, Uncertain
 
@@ -199,7 +199,7 @@ class Outbox:
             done.append(result)
             came = "queued"
             following = next((s for s in work.steps if s.n > step.n), None)
-            if following is not None and not await self._keep_step(work, step.n, result, following.n):
+            if following is not None and not await self._keep_step(work, result, (step.n, following.n)):
                 self._leave(work)
                 return
         self._succeeded(work.destination)
@@ -216,11 +216,11 @@ class Outbox:
         log.warning("outbox.lease_lost", destination=work.destination)
         self._running.pop(work.id, None)
 
-    async def _keep_step(self, work: Work, n: int, result: Result, following: int) -> bool:
+    async def _keep_step(self, work: Work, result: Result, ns: tuple[int, int]) -> bool:
         """Until it is stored, however long the store is away: what was done must not be done again."""
         while True:
             try:
-                return await self.store.write(_step_done, work, n, result.json(), following, self._now())
+                return await self.store.write(_step_done, work, result, ns, self._now())
             except (StoreAway, CommitUnknown) as error:
                 log.warning("outbox.step_later", why=str(error))
                 await self.clock.sleep(1)
@@ -372,12 +372,16 @@ def _keep_plans(conn: Connection, works: Sequence[Work], now: int) -> None:
     rows.begin(conn, works, now)
 
 
-def _step_done(conn: Connection, work: Work, n: int, done: str, following: int, now: int) -> bool:
-    """False: the lease was lost; the step is kept as done all the same, since it is; if twice, a person must know."""
+def _step_done(conn: Connection, work: Work, result: Result, ns: tuple[int, int], now: int) -> bool:
+    """False: the lease was lost; the step is kept as done all the same, since it is; if twice, a person must know.
+
+    `ns`: the step and the one after it.
+    """
     mine = rows.holds(conn, work.id, work.fence)
     if not mine:
         rows.doubt(conn, [work.id])
-    rows.finish_steps(conn, [(work.id, n, done)], [(work.id, following, now)] if mine else [])
+    n, following = ns
+    rows.finish_steps(conn, [finished(work, n, result)], [(work.id, following, now)] if mine else [])
     return mine
 
 

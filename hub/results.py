@@ -1,6 +1,6 @@
 """What the outbox learned, written in one transaction: rows, steps, deliveries, tickets, events and alarms."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from context_store import outbox as rows
 from context_store.audit import NewEvent, add_events
 from context_store.outbox import UNKNOWN, Settled, Work
 from context_store.text import canonical
-from hub.apply import PROGRESS
+from hub.apply import further, least
 from hub.draft import message_hash
 from hub.effects import Result
 from plugins import Edited, Open, Receipt, TicketWork
@@ -67,11 +67,11 @@ def settle_all(conn: Connection, batch: Sequence[Settlement], next_id: Callable[
     early = [one.work for one in held if one.work and one.settled and not one.settled.tried]
     rows.not_begun(conn, [(work.id, step.n) for work in early for step in work.steps if step.state == "planned"])
     good = [(one.work, one.results) for one in held if one.work is not None and one.results]
-    rows.finish_steps(conn, [(w.id, len(r) - 1, r[-1].json()) for w, r in good], [])
-    sent = [_delivered(w, r) for w, r in good if w.kind == "delivery" and w.message_id is not None]
+    rows.finish_steps(conn, [finished(w, len(r) - 1, r[-1]) for w, r in good], [])
+    sent = [(w, r) for w, r in good if w.kind == "delivery" and w.message_id is not None]
     if sent:
-        rows.delivered(conn, sent)
-        add_events(conn, _overtaken(conn, {w.message_id: w.query_id for w, _ in good}, sent, next_id, now))
+        rows.delivered(conn, [_delivered(w, r) for w, r in sent])
+        add_events(conn, _overtaken(conn, sent, next_id, now))
     rows.ticketed(conn, [_ticket(w, r, next_id(), now) for w, r in good if w.kind == "dispatch"])
     failed = [
         (one.work.message_id, "uncertain" if one.settled.state == "uncertain" else "failed")
@@ -109,26 +109,39 @@ def _twice(conn: Connection, lost: Sequence[Settlement]) -> list[Settlement]:
     return found
 
 
+def finished(work: Work, n: int, result: Result) -> tuple[int, int, str, bytes | None]:
+    """As `finish_steps` takes it; the parts of a text are known by their own keys."""
+    split = work.kind == "delivery" and len(work.steps) > 1
+    return work.id, n, result.json(), message_hash(work.destination, result.done.ref) if split else None
+
+
 def _overtaken(
-    conn: Connection, queries: Mapping[int | None, int], sent: Sequence[tuple[int, str, str, bytes]],
-    next_id: Callable[[], int], now: int,
-) -> list[NewEvent]:  # fmt: skip
+    conn: Connection, sent: Sequence[tuple[Work, Sequence[Result]]], next_id: Callable[[], int], now: int
+) -> list[NewEvent]:
     """A quick channel's receipt may come before we have written down the id that it names: it applies now."""
-    messages = {key: message for message, _, _, key in sent}
-    events, states, applied = [], dict[int, str](), list[tuple[int, int]]()
-    for item, key, body in rows.overtaken(conn, list(messages)):
-        receipt, message = msgspec.json.decode(body, type=Edited | Receipt), messages[key]
+    named = {message_hash(w.destination, one.done.ref): (w, n) for w, results in sent for n, one in enumerate(results)}
+    events, applied, told = [], list[tuple[int, int]](), list[tuple[int, int, str]]()
+    parts, states = dict[int, list[str]](), dict[int, str]()
+    for item, key, body in rows.overtaken(conn, list(named)):
+        receipt, (work, n) = msgspec.json.decode(body, type=Edited | Receipt), named[key]
         if isinstance(receipt, Edited):
             continue
-        if PROGRESS.index(receipt.state) > PROGRESS.index(states.get(message, "sent")):
-            states[message] = receipt.state
+        message, split = work.message_id or 0, len(work.steps) > 1
+        if work.id not in parts:
+            parts[work.id] = rows.part_states(conn, work.id) if split else ["sent"]
+        if further(receipt.state, parts[work.id][n]):
+            parts[work.id][n] = receipt.state
+            told += [(work.id, n, receipt.state)] if split else []
         applied.append((item, message))
-        said = {"state": receipt.state, "reason": canonical(receipt.reason, 1000), "at": receipt.at}
-        event = NewEvent(
-            id=next_id(), kind=f"message.{receipt.state}", subject_id=queries[message], message_id=message,
-            actor="channel", at=now, body=said,
-        )  # fmt: skip
-        events.append(event)
+        if further(whole := least(parts[work.id]), states.get(message, "sent")):
+            states[message] = whole
+            said = {"state": whole, "reason": canonical(receipt.reason, 1000), "at": receipt.at}
+            event = NewEvent(
+                id=next_id(), kind=f"message.{whole}", subject_id=work.query_id, message_id=message, actor="channel",
+                at=now, body=said,
+            )  # fmt: skip
+            events.append(event)
+    rows.part_state(conn, sorted({row[:2]: row for row in told}.values()))
     rows.delivery_state(conn, sorted(states.items()))
     rows.caught_up(conn, applied)
     return events

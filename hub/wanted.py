@@ -43,6 +43,7 @@ def wanted(parsed: Sequence[Parsed], keys: Keys, threading: Threading, now: int,
         want.envelopes.add(one.envelope.id)
         for item in one.items:
             want.items.update(filter(None, (item_hash(instance, item, one),)))
+            want.receipts |= isinstance(item, Receipt)
             if isinstance(item, Message):
                 _want_message(want, item, instance, keys)
                 if threading.window_days and joins_open(item):
