@@ -50,9 +50,9 @@ class Served:
         if fresh:
             with self.log.open("ab") as log:
                 command = [sys.executable, "-m", "hub", "serve", "--config", str(self.config), "--json"]
-                self._run = subprocess.Popen(
-                    command, cwd=ROOT, env={**os.environ, **(environ or {})}, stdout=log, stderr=log
-                )
+                # whatever a developer's shell says: an installed hub has its bytecode, and need not compile it
+                env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(environ or {})}
+                self._run = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
         else:
             self._forked = _context.Process(target=_serve, args=(str(self.config), environ or {}, str(self.log)))
             self._forked.start()
