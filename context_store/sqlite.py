@@ -121,7 +121,8 @@ def _engine(path: Path, *, writer: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(conn: Connection) -> None:
-        conn.exec_driver_sql(begin)
+        driver: Any = conn.connection.driver_connection
+        driver.execute(begin)  # SQLAlchemy's own way costs as much as ten rows
 
     return engine
 

@@ -61,6 +61,8 @@ class _Waiting:
     cursors: list[NewCursor]
     size: int
     done: "asyncio.Future[list[Journaled]]"
+    deadline: float | None
+    """Of the loop's time, after which its source is told to come again."""
 
 
 def intake_topic(*, isolated: bool) -> str:
@@ -85,6 +87,8 @@ class Intake:
         self._telemetry = telemetry
         self._clock = clock
         self._waiting: deque[_Waiting] = deque()
+        self._writing: Sequence[_Waiting] = ()
+        self._alarm: asyncio.TimerHandle | None = None
         self._bytes = 0
         self._count = 0
         self._arrived = asyncio.Event()
@@ -184,15 +188,44 @@ class Intake:
         cursors = [] if cursor is None else [NewCursor(instance, name, cursor, fence)]
         if cursors and not protected("cursor"):
             await self._store.write(journal, [], cursors, self._store.node, to_millis(self._clock.now()))
+        journaled = self._wait(new, cursors, deadline)
+        if not protected("ack"):
+            return [(Journaled(envelope.id, fresh=True), envelope) for envelope in new]
+        return list(zip(await journaled, new, strict=True))
+
+    def _wait(
+        self, new: list[NewEnvelope], cursors: list[NewCursor], deadline: float | None
+    ) -> "asyncio.Future[list[Journaled]]":
+        """Put them behind what waits for the disk. Who gives up takes nothing back: they go with their batch."""
+        loop = asyncio.get_running_loop()
         size = sum(envelope.size for envelope in new)
-        waiting = _Waiting(new, cursors, size, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(new, cursors, size, loop.create_future(), deadline)
         self._waiting.append(waiting)
         self._bytes += size
         self._count += len(new)
         self._arrived.set()
-        if not protected("ack"):
-            return [(Journaled(envelope.id, fresh=True), envelope) for envelope in new]
-        return list(zip(await _by(deadline, waiting.done), new, strict=True))
+        if deadline is not None and (self._alarm is None or deadline < self._alarm.when()):
+            self._ring_at(loop, deadline)
+        return waiting.done
+
+    def _ring_at(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = loop.call_at(deadline, self._late, loop)
+
+    def _late(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One timer for all that wait, since nearly all are journaled long before: a timer each would cost more."""
+        self._alarm = None
+        left = []
+        for waiting in (*self._writing, *self._waiting):
+            if waiting.deadline is None or waiting.done.done():
+                continue
+            if waiting.deadline <= loop.time():
+                waiting.done.set_exception(TimeoutError())
+            else:
+                left.append(waiting.deadline)
+        if left:
+            self._ring_at(loop, min(left))
 
     def _new(self, instance: str, envelope: Envelope) -> NewEnvelope:
         known = self._instances.get(instance)
@@ -254,7 +287,9 @@ class Intake:
             self._arrived.clear()
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                self._writing = batch
                 await self._commit(batch)
+            self._writing = ()
             if self.closing:
                 return
 
@@ -330,25 +365,6 @@ def _new(instance: str, envelope: Envelope, number: int, *, isolated: bool) -> N
         received_at=to_millis(envelope.at),
         isolated=isolated,
     )
-
-
-async def _by(deadline: float | None, journaled: "asyncio.Future[list[Journaled]]") -> list[Journaled]:
-    """The answer, or TimeoutError. Who gives up takes nothing back: the row is journaled with its batch.
-
-    A timer alone, because each webhook has one: `asyncio.timeout` costs as much as two hashes.
-    """
-    if deadline is None:
-        return await journaled
-    timer = asyncio.get_running_loop().call_at(deadline, _give_up, journaled)
-    try:
-        return await journaled
-    finally:
-        timer.cancel()
-
-
-def _give_up(journaled: "asyncio.Future[list[Journaled]]") -> None:
-    if not journaled.done():
-        journaled.set_exception(TimeoutError())
 
 
 async def _verified(instance: Instance, request: Request, deadline: float) -> Envelope | Reply:

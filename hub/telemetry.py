@@ -5,11 +5,14 @@ trace there. Label values are configured instances, HTTP statuses and words of o
 make series.
 """
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from context_store.outbox import StepRow, Work
 
@@ -22,6 +25,21 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
+class _Answers(Collector):
+    """The one series that is counted for each request, and on the loop alone: in a dict, where a metric has a lock."""
+
+    def __init__(self) -> None:
+        self.counts = defaultdict[tuple[str, int], int](int)
+
+    def collect(self) -> Iterator[Metric]:
+        family = CounterMetricFamily(
+            "trunkline_webhook_answers", "Answers to webhooks by HTTP status.", labels=("instance", "status")
+        )
+        for (instance, status), n in sorted(self.counts.items()):
+            family.add_metric((instance, str(status)), n)
+        yield family
+
+
 class Telemetry:
     """Counters and histograms; every method is one call on the loop and takes a microsecond or two."""
 
@@ -32,8 +50,8 @@ class Telemetry:
         """Where the environment asks for them."""
         ProcessCollector(registry=self.registry)
         self._instances = frozenset(instances)
-        self._answers = self._counter("webhook_answers", "Answers to webhooks by HTTP status.", "instance", "status")
-        self._answered: dict[tuple[str, int], Counter] = {}
+        self._answers = _Answers()
+        self.registry.register(self._answers)
         self._skewed = self._counter(
             "webhook_skewed", "Webhooks refused because their time is too far from our clock.", "instance"
         )
@@ -70,12 +88,8 @@ class Telemetry:
         return instance if instance in self._instances else OTHER
 
     def answered(self, instance: str, status: int) -> None:
-        """A webhook heard this. The only one that is called for each request, so its series are kept at hand."""
-        key = self.known(instance), status
-        series = self._answered.get(key)
-        if series is None:
-            series = self._answered[key] = self._answers.labels(*key)
-        series.inc()
+        """A webhook heard this."""
+        self._answers.counts[self.known(instance), status] += 1
 
     def skewed(self, instance: str) -> None:
         """One of the two clocks is wrong, or somebody replays."""

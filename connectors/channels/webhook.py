@@ -151,6 +151,9 @@ class _Place(Struct, frozen=True, kw_only=True):
     thread: str = ""
     sender: _Sender
 
+    def lane(self) -> str:
+        return f"t {self.thread}" if self.thread else f"s {self.sender.scheme} {self.sender.value}"
+
 
 _place = msgspec.json.Decoder(_Place | list[_Place])
 _incoming = msgspec.json.Decoder(_Incoming)
@@ -283,8 +286,7 @@ def _lane(raw: bytes) -> str:
         said = _place.decode(raw)
     except _UNREADABLE:
         return ""
-    places = [said] if isinstance(said, _Place) else said
-    lanes = {f"t {each.thread}" if each.thread else f"s {each.sender.scheme} {each.sender.value}" for each in places}
+    lanes = {said.lane()} if isinstance(said, _Place) else {each.lane() for each in said}
     return hashlib.sha256(lanes.pop().encode()).hexdigest()[:32] if len(lanes) == 1 else ""
 
 
