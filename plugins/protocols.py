@@ -5,8 +5,9 @@ A class is what it implements; there are no base classes, and a mode is another 
 no I/O and no running loop, because parse workers, `trunkline check` and the kit build it too.
 `parse`, `verify` and `plan` see only their argument and the settings.
 
-Members stand in this order in every file: contract, kind, settings_type, capabilities, __init__,
-verify, respond, run, contact, parse, plan, place, perform, find, fetch, check.
+Members stand in this order in every file: contract, kind, settings_type, isolate, once, channel, capabilities,
+accepted, __init__, verify, respond, run, serve, pages, show, contact, parse, plan, place, perform, find, fetch,
+profile, check. What is a property, because settings decide it, stands behind __init__.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence

@@ -1,6 +1,8 @@
 """Every built-in passes the conformance suite; those with samples of their own are held to it in their own files."""
 
 import ast
+import inspect
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +16,8 @@ from plugins.testing.conformance import TargetConformance
 from plugins.testing.stubs import StubAttempt
 
 SUITES = {"ConnectorConformance", "TargetConformance", "VendorConformance"}
+CONTRACT = Path(__file__).parents[2] / "docs" / "contract.md"
+ATTRIBUTES = ("channel", "capabilities", "accepted")
 BUILTINS = discover(builtin_modules(), entry_points=False)
 
 
@@ -31,6 +35,28 @@ def held() -> set[str]:
                 found |= {ast.unparse(line.value) for line in node.body if isinstance(line, ast.Assign)
                           and ast.unparse(line.targets[0]) == "cls"}  # fmt: skip
     return found
+
+
+def members(cls: type[object]) -> list[str]:
+    """As they stand in the file; a property has brackets."""
+    module = ast.parse(Path(inspect.getsourcefile(cls) or "").read_text())
+    [body] = [node.body for node in module.body if isinstance(node, ast.ClassDef) and node.name == cls.__name__]
+    found = []
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.append(f"{node.name}()" if node.decorator_list and node.name in ATTRIBUTES else node.name)
+        elif isinstance(node, ast.AnnAssign | ast.Assign):
+            found.append(ast.unparse(node.target if isinstance(node, ast.AnnAssign) else node.targets[0]))
+    return [name for name in found if not name.startswith("_") or name == "__init__"]
+
+
+def test_members_stand_in_the_order_that_the_contract_names():
+    told = re.search(r"Members stand in this order.*?: (.*?)\. ", CONTRACT.read_text(), re.DOTALL)
+    order = re.findall(r"`(\w+)`", told[1])
+    after = order.index("__init__") + 1
+    order[after:after] = [f"{name}()" for name in ATTRIBUTES]
+    for cls in [*BUILTINS.connectors.values(), *BUILTINS.targets.values()]:
+        assert members(cls) == sorted(members(cls), key=order.index), cls
 
 
 def test_no_built_in_is_left_out():

@@ -36,11 +36,11 @@ class Email:
 
     contract: ClassVar[int] = 1
     kind: ClassVar[str] = "email"
-    channel: ClassVar[Channel] = "email"
     settings_type: ClassVar[type[EmailSettings]] = EmailSettings
     isolate: ClassVar[bool] = True
     once: ClassVar[bool] = True
     """A mailbox is read by one node; the listener goes with it, and mail servers wait for it to come back."""
+    channel: ClassVar[Channel] = "email"
 
     def __init__(self, instance: str, settings: EmailSettings) -> None:
         self.instance = instance

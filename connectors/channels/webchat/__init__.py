@@ -81,11 +81,6 @@ class Webchat:
             fallback_after=self._settings.fallback_after,
         )
 
-    @property
-    def pages(self) -> Sequence[Page]:
-        """The widget's script, and a page of ours that holds nothing but the chat."""
-        return pages_of(self._instance, self._settings)
-
     def verify(self, request: Request) -> Envelope | Reply:
         """One file, by the ticket that the socket gave for it."""
         if request.method == "OPTIONS":
@@ -106,6 +101,11 @@ class Webchat:
     async def serve(self, link: SocketLink, hub: HubPort) -> None:
         """One widget."""
         await Talk(link, hub, self._instance, self._settings).run()
+
+    @property
+    def pages(self) -> Sequence[Page]:
+        """The widget's script, and a page of ours that holds nothing but the chat."""
+        return pages_of(self._instance, self._settings)
 
     def parse(self, envelope: Envelope) -> Iterator[Item]:
         """One line, file or mark."""
