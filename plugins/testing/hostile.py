@@ -3,11 +3,20 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from urllib.parse import quote
 
 import msgspec
 
 from plugins.model import Envelope, Request
 
+_ODD_PLACES = (
+    ("../../etc/passwd", ""),
+    ("\0", "%00=%00"),
+    ("\udcff/\u2028", "%FF%FE=%C3%28&a[]=1;b"),
+    ("a" * 10_000, "a" * 10_000),
+    ("/" * 1000, "&" * 3000 + "a=1&" * 3000),
+)
+"""Tails with their queries: longer, odder and more of them than any source has."""
 _HUGE = 1 << 20  # bytes: enough to show a loop that is not linear, small enough for a quick suite
 
 
@@ -79,7 +88,7 @@ def envelopes(sample: Envelope) -> Iterator[tuple[str, Envelope]]:
 
 
 def requests(sample: Request) -> Iterator[tuple[str, Request]]:
-    """The sample with every hostile body, header by header broken, and with other methods."""
+    """The sample with every hostile body, header by header broken, with other methods, and asked for elsewhere."""
     for name, body in bodies(sample.body):
         yield name, msgspec.structs.replace(sample, body=body)
     yield "no headers", msgspec.structs.replace(sample, headers={})
@@ -88,6 +97,11 @@ def requests(sample: Request) -> Iterator[tuple[str, Request]]:
     for header, value in sample.headers.items():
         for number, odd in enumerate(_odd_headers(value)):
             yield f"{header} odd {number}", msgspec.structs.replace(sample, headers={**sample.headers, header: odd})
+    base = sample.url.partition("?")[0]
+    for number, (tail, query) in enumerate(_ODD_PLACES):
+        url = f"{base}{quote(tail, errors='replace')}?{query}"
+        for method in (sample.method, "GET"):
+            yield f"place {number}", msgspec.structs.replace(sample, method=method, url=url, tail=tail)
 
 
 def forged(sample: Request, signature: str, *, timed: bool, whole: bool = True) -> Iterator[tuple[str, Request]]:

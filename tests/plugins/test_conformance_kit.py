@@ -132,6 +132,11 @@ def breaks_on_odd_headers(self, request):
     return Sound.verify(self, request)
 
 
+def breaks_on_odd_places(self, request):
+    request.tail.encode("ascii")
+    return Sound.verify(self, request)
+
+
 def keeps_token(self, request):
     return Envelope(key="1", raw=b"", at=request.at, facts={"token": self.settings.secret.reveal()})
 
@@ -206,6 +211,7 @@ async def other_answer(self, envelope, received, desk):
         ("test_request_is_refused_by_a_connector_without_secrets", {"verify": accepts_all}),
         ("test_hostile_request_raises_contract_errors_only", {"verify": breaks}),
         ("test_hostile_request_raises_contract_errors_only", {"verify": breaks_on_odd_headers}),
+        ("test_hostile_request_raises_contract_errors_only", {"verify": breaks_on_odd_places}),
         ("test_hostile_request_raises_contract_errors_only", {"verify": shows_secret}),
         ("test_parse_is_deterministic_and_pure", {"parse": random_parse}),
         ("test_parse_is_deterministic_and_pure", {"parse": reading_parse}),
