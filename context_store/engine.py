@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
-from typing import TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection, make_url, select, text
 from sqlalchemy.exc import ArgumentError
@@ -17,12 +17,15 @@ from sqlalchemy.exc import ArgumentError
 from context_store.blobs import BlobStore
 from context_store.errors import StoreBroken, StoreError, StoreRefused
 from context_store.ids import LEASE_MS, Ids, database_ms, greatest_id, lease_node, renew_node, return_node
+from context_store.jobs import BEAT, HOLDERS
 from context_store.migrations import migrate
-from context_store.postgresql import BEAT, HOLDERS, Held, PostgresBackend
 from context_store.sqlite import SqliteBackend
 from context_store.tables import meta
 from context_store.times import to_millis
 from plugins import Clock
+
+if TYPE_CHECKING:  # its driver takes 9 MB: loaded by a node on PostgreSQL alone
+    from context_store.postgresql import Held, PostgresBackend
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -160,7 +163,7 @@ class Store:
                 beat.cancel()
                 await self._outcome(backend.submit_let_go(held))
 
-    async def _beat(self, backend: PostgresBackend, held: Held) -> None:
+    async def _beat(self, backend: "PostgresBackend", held: "Held") -> None:
         """PostgreSQL ends a held transaction of which it hears nothing: a node that stands still holds nobody up."""
         with suppress(StoreError):
             while True:
@@ -200,7 +203,7 @@ class Store:
         self._backend.close()
 
 
-def _backend_of(url: str) -> SqliteBackend | PostgresBackend:
+def _backend_of(url: str) -> "SqliteBackend | PostgresBackend":
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -208,5 +211,7 @@ def _backend_of(url: str) -> SqliteBackend | PostgresBackend:
     if parsed.drivername == "sqlite" and parsed.database not in {None, "", ":memory:"}:
         return SqliteBackend(Path(str(parsed.database)))
     if parsed.drivername in {"postgresql", "postgresql+psycopg"}:
+        from context_store.postgresql import PostgresBackend  # noqa: PLC0415
+
         return PostgresBackend(parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False))
     raise StoreRefused(f"the store is sqlite:///path or postgresql+psycopg://…, not {parsed.drivername}://")

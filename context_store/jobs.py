@@ -10,6 +10,11 @@ from sqlalchemy.exc import DBAPIError
 
 from context_store.errors import CommitUnknown, StoreBroken, StoreError
 
+HOLDERS = 8
+"""Transactions that may stay open at a time (`holding`), each with a connection."""
+BEAT = 1.5
+"""Seconds between two signs of life of a held transaction."""
+
 T = TypeVar("T")
 Translate = Callable[[BaseException, bool], StoreError | None]
 """A driver's error (at COMMIT?) as one of ours; None: not about the store's health, raise it as it is."""

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from psycopg.types.numeric import Int8BinaryDumper
 from sqlalchemy import Connection, select
 
 from context_store import bulk, leases
@@ -174,6 +173,8 @@ SELECT key_hash, body_hash, id FROM stands
 def _write_postgresql(conn: Connection, folded: Sequence[_Folded], node: int) -> dict[tuple[bytes, bytes], int]:
     """(key, body) → id of the row that stands."""
     driver: Any = conn.connection.driver_connection
+    from psycopg.types.numeric import Int8BinaryDumper  # noqa: PLC0415  # a node on SQLite never loads the driver
+
     columns = zip(*((*row, extra, clash) for row, extra, clash in folded), strict=True)
     cursor = driver.cursor(binary=True)
     # one width for all numbers: else psycopg takes the narrowest, and every combination is another prepared statement

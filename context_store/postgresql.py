@@ -11,17 +11,13 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from context_store.errors import StoreAway, StoreError, StoreRefused
-from context_store.jobs import transact
+from context_store.jobs import HOLDERS, transact
 
 T = TypeVar("T")
 
 WRITERS = 4
 READERS = 4
-HOLDERS = 8
-"""Transactions that may stay open at a time (`holding`), each with a connection."""
 TRIES = 3
-BEAT = 1.5
-"""Seconds between two signs of life of a held transaction."""
 URGENT_IDLE_MS, HELD_IDLE_MS, IDLE_MS = 2_000, 5_000, 15_000
 """A transaction of which the server hears nothing for so long is ended, and its locks with it: its process stands
 still (stopped, swapped out, its machine frozen), and TCP's own keepalives are answered by the kernel all the same. The

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import psycopg
 from sqlalchemy import Connection, Table, delete, select, update
 
 from context_store import bulk
@@ -20,6 +19,9 @@ from context_store.among import MOST_VALUES
 from context_store.errors import StoreError
 from context_store.pending import Outcome, settle
 from context_store.people import relink
+
+UNIQUE_VIOLATION = "23505"
+"""PostgreSQL's SQLSTATE; its driver is not loaded on SQLite."""
 
 
 class Stale(StoreError):
@@ -134,7 +136,7 @@ def record(conn: Connection, batch: Batch, add_events: Callable[[Connection, Seq
         conn.execute(delete(t.items).where(i.envelope_id.in_(batch.retried), i.outcome == "parked"))
     try:
         _insert(conn, batch)
-    except (sqlite3.IntegrityError, psycopg.errors.UniqueViolation) as error:
+    except Exception as error:
         if not _taken(error):
             raise
         raise Stale(f"a key is taken: {error}") from error
@@ -174,9 +176,9 @@ def _insert(conn: Connection, batch: Batch) -> None:
 
 
 def _taken(error: Exception) -> bool:
-    """Somebody else has the unique key; any other violated constraint is the row's own fault."""
+    """Somebody else has the unique key; anything else is the row's own fault."""
     if not isinstance(error, sqlite3.IntegrityError):
-        return True
+        return getattr(error, "sqlstate", None) == UNIQUE_VIOLATION
     return error.sqlite_errorcode in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 
 

@@ -120,6 +120,6 @@ def test_traces_are_made_where_the_environment_names_a_collector(environ: dict[s
 
 def test_what_few_starts_need_is_not_loaded_by_all():
     """A hub that ended must serve again soon, and most of its start is loading."""
-    late = ("opentelemetry", "alembic", "holidays", "redis")
+    late = ("opentelemetry", "alembic", "holidays", "psycopg", "redis")
     code = f"import sys, hub.cli.serve; print(*sys.modules.keys() & {set(late)!r})"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "\n"
