@@ -59,4 +59,6 @@ def announcements(conn: Connection, now: int, *, past: bool = False) -> tuple[An
 
 def services(found: Sequence[Announcement], *, major: bool = False) -> tuple[str, ...]:
     """Services that these are about, each once; `major`: those with a major incident alone."""
+    if not found:
+        return ()
     return tuple(dict.fromkeys(name for one in found if one.major or not major for name in one.services))

@@ -23,6 +23,7 @@ EPOCH_MS = 1_767_225_600_000
 """2026-01-01 UTC: 41 bits of milliseconds from there last until 2095."""
 MAX_NODES = 1 << 10
 COUNTERS = 1 << 12
+BLOCK = 64
 LEASE_MS = 60_000
 QUARANTINE_MS = 600_000
 
@@ -48,7 +49,11 @@ class Ids:
             self._valid_until = time.monotonic() + LEASE_MS * 2 / 3000
 
     def next(self) -> int:
-        """The next id.
+        """The next id."""
+        return self.block(1)[0]
+
+    def block(self, count: int) -> range:
+        """So many ids in a row, at most `COUNTERS`.
 
         Raises:
             StoreAway: the node number's lease could not be renewed in time.
@@ -61,14 +66,30 @@ class Ids:
             now = self._now_ms() - EPOCH_MS
             if now > self._millis:
                 self._millis, self._counter = now, 0
-            else:
-                self._counter += 1
-                if self._counter == COUNTERS:
-                    self._millis, self._counter = self._millis + 1, 0
+            elif self._counter + count > COUNTERS:
+                self._millis, self._counter = self._millis + 1, 0
             if self._millis >> 41:
                 msg = f"no ids left: the clock says {now + EPOCH_MS} ms since 1970"
                 raise StoreError(msg)
-            return self._millis << 22 | self.node << 12 | self._counter
+            first = self._millis << 22 | self.node << 12 | self._counter
+            self._counter += count
+            return range(first, first + count)
+
+
+class Blocks:
+    """Ids for one who needs many: lock and clock are asked for each block, what is left of the last one is lost."""
+
+    def __init__(self, ids: Ids) -> None:
+        """Takes nothing yet."""
+        self._ids = ids
+        self._block = iter(range(0))
+
+    def next(self) -> int:
+        """The next id; raises what `Ids` raises."""
+        for number in self._block:
+            return number
+        self._block = iter(self._ids.block(BLOCK))
+        return next(self._block)
 
 
 def greatest_id(conn: Connection) -> int:

@@ -52,6 +52,10 @@ _inserted: Sequence[Table] = (
     t.opinions, t.holds, t.items, t.outbox, t.tokens,
 )  # fmt: skip
 _columns = {table.name: tuple(column.name for column in table.columns) for table in _inserted}
+_at = {table: {name: place for place, name in enumerate(names)} for table, names in _columns.items()}
+_blank = {table: [*map(_defaults.get(table, {}).get, names)] for table, names in _columns.items()}
+"""A row as it is where nothing is said."""
+_THREAD = ("query_id", "last_seq", "last_at", "reply_via")
 
 
 @dataclass(slots=True)
@@ -88,7 +92,7 @@ class Batch:
     relinked: set[int] = field(default_factory=set)
     """Identities with a new link: whose they are is worked out again"""
     threads: dict[int, tuple[int, int, int, bytes]] = field(default_factory=dict)
-    """id → (query_id, last_seq, last_at, reply_via)"""
+    """id → (query_id, last_seq, last_at, reply_via), of new ones too"""
     queries: dict[int, tuple[int, str, int | None]] = field(default_factory=dict)
     """id → (version that was read, state, last_in_at)"""
     edits: list[tuple[int, str, int | None, int | None]] = field(default_factory=list)
@@ -112,10 +116,12 @@ class Batch:
 
     def insert(self, table: str, **values: Any) -> None:
         """One new row; what is left out takes the table's default."""
-        defaults = _defaults.get(table, {})
-        self.rows[table].append([*map({**defaults, **values}.get, _columns[table])])
+        row, at = _blank[table].copy(), _at[table]
+        for name, value in values.items():
+            row[at[name]] = value
+        self.rows[table].append(row)
         if table == "queries":
-            self.fresh_queries[values["id"]] = self.rows[table][-1]
+            self.fresh_queries[values["id"]] = row
 
     def triaged(self, query_id: int, **values: Any) -> None:
         """What triage says, on the row of a query that this batch makes, or of one that is judged again."""
@@ -124,7 +130,7 @@ class Batch:
             self.judged.setdefault(query_id, {}).update(values)
             return
         for name, value in values.items():
-            row[_columns["queries"].index(name)] = value
+            row[_at["queries"][name]] = value
 
 
 def record(conn: Connection, batch: Batch, add_events: Callable[[Connection, Sequence[Any]], None]) -> None:
@@ -169,6 +175,10 @@ def _still_preferred(conn: Connection, read: Mapping[int, tuple[str, str]]) -> N
 
 
 def _insert(conn: Connection, batch: Batch) -> None:
+    at = _at["threads"]
+    for row in batch.rows["threads"]:  # written as they are in the end
+        for name, value in zip(_THREAD, batch.threads.get(row[0], ()), strict=False):
+            row[at[name]] = value
     for table in _inserted:
         if table is t.attachments:
             _keep_blobs(conn, batch)
@@ -226,12 +236,9 @@ def _change(conn: Connection, batch: Batch) -> None:
     )
     if batch.relinked:  # rare: a provider vouched for a second address
         relink(conn, batch.relinked)
-    bulk.update(
-        conn,
-        t.threads,
-        ("id", "query_id", "last_seq", "last_at", "reply_via"),
-        [(tid, *values) for tid, values in sorted(batch.threads.items())],
-    )
+    fresh = {row[0] for row in batch.rows["threads"]}
+    threads = [(number, *values) for number, values in sorted(batch.threads.items()) if number not in fresh]
+    bulk.update(conn, t.threads, ("id", *_THREAD), threads)
     bulk.update(conn, t.messages, ("id", "text", "edited_at", "deleted_at"), batch.edits)
     bulk.update(conn, t.messages, ("id", "delivery"), sorted(batch.deliveries.items()))
     bulk.update(

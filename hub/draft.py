@@ -12,6 +12,7 @@ import msgspec
 from context_store import Store
 from context_store.audit import NewEvent
 from context_store.fallbacks import FIELD
+from context_store.ids import Blocks
 from context_store.lookups import (
     Known,
     KnownIdentity,
@@ -73,7 +74,7 @@ class Draft:
 
     def __init__(self, store: Store, known: Known, now: datetime) -> None:
         """`now` is the recording time of everything in the batch."""
-        self.ids = store.ids
+        self.ids = Blocks(store.ids)
         self.known = known
         self.now = to_millis(now)
         self.batch = Batch(now=self.now, node=store.node)
