@@ -45,6 +45,9 @@ def _only(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
+OPEN = "state IN ('new', 'open', 'pending', 'on_hold')"
+"""Queries that somebody works on, or waits for. A literal wherever it is asked: partial indexes need it."""
+
 # ---- the installation -------------------------------------------------------------------------------
 
 meta = Table(
@@ -283,6 +286,8 @@ queries = Table(
     Index("ix_queries_root", "root_id"),
     Index("ix_queries_identity", "identity_id", "state", "id"),
     Index("ix_queries_updated", "updated_at", "id"),
+    Index("ix_queries_open", "identity_id", "instance", "updated_at", **_only(OPEN)),
+    Index("ix_queries_joined", "identity_id", **_only("root_id <> id")),
     comment="one matter as one participant sees it (the conversation); root_id is itself, or the query that it is "
     "joined to by an active row of query_joins. State, triage and queue stand on the root",
 )
@@ -359,6 +364,7 @@ messages = Table(
     Index("ix_messages_query", "query_id", "id"),
     Index("ix_messages_identity", "identity_id", "id"),
     Index("ix_messages_key", "key_hash"),
+    Index("ix_messages_automatic", "identity_id", "id", **_only("automatic <> ''")),
     comment="belongs to an identity, never to a user. standing: '' own, 'claimed' A0, 'third_party' right token but "
     "strange sender. delivery: what the channel said of an outbound one. reply_via: how to answer this very one",
 )
@@ -563,7 +569,7 @@ events = Table(
     "events",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=False),
-    Column("seq", BigInteger, unique=True),
+    Column("seq", BigInteger),
     Column("kind", Text, nullable=False),
     Column("subject_id", Id, nullable=False),
     Column("message_id", Id),
@@ -572,6 +578,7 @@ events = Table(
     Column("body", Text),
     Column("salt", LargeBinary(16)),
     Column("commitment", Hash, nullable=False),
+    Index("ix_events_seq", "seq", unique=True, **_only("seq IS NOT NULL")),
     Index("ix_events_unsealed", "id", **_only("seq IS NULL")),
     Index("ix_events_subject", "subject_id", "id"),
     comment="what happened to a query, user or setting; body and salt go at erasure, the commitment stays",

@@ -20,6 +20,7 @@ from bench.spine.fill import multiply
 from bench.spine.inside import Inside
 from bench.spine.load import requests
 from bench.spine.measure import Figure, Run, installed, median, postgresql, spread
+from context_store.sqlite import CACHE_KIB
 from plugins import Envelope, Request
 
 MESSAGES = 1_000_000
@@ -27,8 +28,8 @@ SEED = 2_000
 BATCH = 256
 SETTLES = 11.0
 """Seconds after which an idle backend of PostgreSQL has told its statistics (PGSTAT_IDLE_INTERVAL and one)."""
-FILLING, USUAL = 2_000_000, 2_000
-"""KiB of SQLite's page cache while the store is filled, and as it comes."""
+FILLING = 2_000_000
+"""KiB of SQLite's page cache while the store is filled."""
 
 
 FIELDS = ("cpu", "statements", "pages")
@@ -102,7 +103,7 @@ async def _fill(run: Run, inside: Inside) -> None:
         await store.write(_cache, FILLING)
     await store.write(multiply, copies, run.say)
     if store.dialect == "sqlite":
-        await store.write(_cache, USUAL)
+        await store.write(_cache, CACHE_KIB)
     run.say(f"filled {store.dialect} with {copies} copies in {time.perf_counter() - begun:.0f} s")
 
 
