@@ -102,7 +102,7 @@ def _base64(text: str) -> str:
 
 def secrets_of(config: Config) -> set[str]:
     """All that the configuration revealed: of the hub, of every instance, and in the store's address."""
-    found = {secret.reveal() for secret in _within(config.metrics_token)}
+    found = {secret.reveal() for secret in _within((config.metrics_token, config.fabric_password))}
     for configured in config.instances:
         found |= {secret.reveal() for secret in _within(configured.settings)}
     password = urlsplit(config.store).password

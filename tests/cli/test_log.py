@@ -17,6 +17,7 @@ CONFIG = """
 [hub]
 listen = "127.0.0.1:{port}"
 metrics_token = "env:METRICS_TOKEN"
+fabric_password = "env:FABRIC_PASSWORD"
 [plugins]
 entry_points = false
 folders = ["own"]
@@ -71,6 +72,7 @@ organisation = { low = "P3", medium = "P2", high = "P1", critical = "P1" }
 """
 SECRETS = {
     "METRICS_TOKEN": "canary-metrics",
+    "FABRIC_PASSWORD": "canary-fabric",
     "HOOK_ONE": "whsec_" + "Q2FuYXJ5T25lQ2FuYXJ5T25lQ2FuYXJ5",
     "HOOK_TWO": "whsec_" + "Q2FuYXJ5VHdvQ2FuYXJ5VHdvQ2FuYXJ5",
     "HOOK_DELIVER": "whsec_" + "Q2FuYXJ5U2l4Q2FuYXJ5U2l4Q2FuYXJ5",
