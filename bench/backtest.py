@@ -26,7 +26,7 @@ from context_store import Store
 from context_store import tables as t
 from context_store.text import hash_key
 from hub.clock import SystemClock
-from hub.triage import stored
+from hub.decided import stored
 from routing import Decision, decide, load_rules
 
 CHUNK = 2_000

@@ -8,6 +8,14 @@ from msgspec import Struct
 from routing import Decision, Eligibility, Facts, Outcome
 
 
+class _Status(Struct, frozen=True):
+    status: str = "eligible"
+
+
+class _Validated(Struct, frozen=True):
+    validation: _Status = _Status()
+
+
 class _Stored(Struct, frozen=True):
     rules: tuple[str, ...]
     outcome: Outcome
@@ -18,6 +26,7 @@ class _Stored(Struct, frozen=True):
 
 _facts = msgspec.json.Decoder(Facts)
 _stored = msgspec.json.Decoder(_Stored)
+_validated = msgspec.json.Decoder(_Validated)
 
 
 def stored(decision: Decision, validation: Eligibility | None = None) -> dict[str, object]:
@@ -42,3 +51,8 @@ def decision_of(facts: str, outcome: str) -> Decision:
         facts=_facts.decode(facts), rules=said.rules, outcome=said.outcome, set_by=said.set_by,
         rule_set=said.rule_set, engine=said.engine,
     )  # fmt: skip
+
+
+def validation_of(outcome: str) -> str:
+    """`Eligibility.status` as it was then; eligible also where nobody had to be."""
+    return _validated.decode(outcome).validation.status

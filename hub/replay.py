@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from context_store.decided import Correction, Decided, corrections, decided
 from context_store.opinions import Offer
-from hub.decided import decision_of
+from hub.decided import decision_of, validation_of
 from routing import Decision, Outcome
 from routing.actions import read_sets
 from routing.backtest import Past
@@ -32,7 +32,8 @@ _offers = msgspec.json.Decoder(dict[str, Offer])
 def past(conn: Connection, after: int) -> Iterator[Past]:
     """Messages as they were judged since id `after`, oldest first; the key is the query's reference."""
     for row in decided(conn, after):
-        yield Past(key=row.reference, decision=decision_of(row.facts, row.outcome))
+        decision = decision_of(row.facts, row.outcome)
+        yield Past(key=row.reference, decision=decision, validation=validation_of(row.outcome))
 
 
 def judged(conn: Connection, after: int) -> Iterator[Judged]:

@@ -12,13 +12,15 @@ from msgspec import Struct
 
 from routing.conditions import All, Leaf, Node, Not, leaves
 from routing.conditions import Any as AnyOf
-from routing.decide import decide
+from routing.decide import decide, validate
 from routing.facts import Facts
 from routing.fields import field_of
 from routing.model import Decision, Outcome, RuleSet
 from routing.view import MessageView
 
 COMPARED = tuple(field for field in Outcome.__struct_fields__ if field != "tags")
+VALIDATION = "validation"
+"""Compared beside the fields of the outcome: who may not use a service is held for a person."""
 SAMPLES = 5
 """Messages that are kept to be read, for each kind of change."""
 SAID = 100
@@ -30,6 +32,8 @@ class Past(Struct, frozen=True, kw_only=True):
 
     key: str
     decision: Decision
+    validation: str = "eligible"
+    """`Eligibility.status`; eligible also where nobody had to be."""
 
 
 class Sample(Struct, frozen=True, kw_only=True):
@@ -86,16 +90,18 @@ def backtest(candidate: RuleSet, past: Iterable[Past], timer: Callable[[], float
         begun = timer()
         after = decide(candidate, each.decision.facts)
         unknown = doubtful.rules(each.decision.facts, after)
+        validation = validate(candidate, after)
         report.seconds += timer() - begun
-        count(report, each, after, unknown, samples)
+        count(report, each, after, unknown, samples, validation=validation.status if validation else "eligible")
         if report.messages % 1000 == 0:
             progress(report.messages)
     progress(report.messages)
     return report
 
 
-def count(report: Report, past: Past, after: Decision, unknown: tuple[str, ...] = (), most: int = SAMPLES) -> None:
-    """One message more."""
+def count(report: Report, past: Past, after: Decision, unknown: tuple[str, ...] = (), most: int = SAMPLES, *,
+          validation: str | None = None) -> None:  # fmt: skip
+    """One message more. `validation`: what the candidate's catalogue says of the user; None: nobody asked it."""
     before = past.decision
     report.messages += 1
     for rule in before.rules:
@@ -108,7 +114,9 @@ def count(report: Report, past: Past, after: Decision, unknown: tuple[str, ...] 
         report.unknown += 1
         return
     was, would_be = _outcome(before.outcome), _outcome(after.outcome)
-    fields = [field for field in (*COMPARED, "tags") if was[field] != would_be[field]]
+    was[VALIDATION] = past.validation
+    would_be[VALIDATION] = past.validation if validation is None else validation
+    fields = [field for field in (*COMPARED, "tags", VALIDATION) if was[field] != would_be[field]]
     kinds = list(fields)
     if before.rules and not after.rules:
         report.newly_unmatched += 1

@@ -24,7 +24,7 @@ from routing import backtest as routed
 Gate = Literal[
     "unmatched", "moved", "changed", "unknown", "never-hit",
     "type", "impact", "urgency", "priority", "target", "service", "value_stream", "team", "tags", "language", "hold",
-    "acknowledgement", "article", "park", "spam",
+    "acknowledgement", "article", "park", "spam", "validation",
 ]  # fmt: skip
 MOVED = ("team", "target", "value_stream")
 """Fields that say who gets a query."""

@@ -6,7 +6,7 @@ import pytest
 
 from hub.cli.backtest import ROWS, Gate, changes, moment, to_read
 from hub.cli.common import CommandError
-from routing.backtest import COMPARED, Report, Sample
+from routing.backtest import COMPARED, VALIDATION, Report, Sample
 from tests.cli.conftest import Desk
 
 
@@ -106,7 +106,7 @@ def test_a_gate_that_there_is_not_is_wrong_usage(served: Desk):
 
 
 def test_every_field_of_the_outcome_is_a_gate():
-    assert {*COMPARED, "tags"} <= set(get_args(Gate))
+    assert {*COMPARED, "tags", VALIDATION} <= set(get_args(Gate))
 
 
 def test_rare_changes_are_added_up_in_one_row():

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from hub.decided import validation_of
 from tests.hub.desk import RULES, Desk, message
 
 HOLDING = RULES.replace(
@@ -115,6 +116,7 @@ async def test_service_is_for_those_who_may_use_it(holding: Desk, sender: str, a
     said = msgspec.json.decode(outcome)["validation"]
     assert (said["status"] == "eligible") is (held == 0)
     assert said["reason"]
+    assert validation_of(outcome) == said["status"]
 
 
 async def test_query_is_sent_to_another_target(holding: Desk):

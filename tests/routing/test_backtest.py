@@ -2,7 +2,7 @@ from itertools import count
 
 import msgspec
 
-from routing import Facts, History, decide
+from routing import Facts, History, Person, decide
 from routing.backtest import Past, backtest
 from tests.routing.make import rule, rules
 
@@ -73,3 +73,19 @@ def test_progress_is_told_and_cost_is_measured():
     seen = []
     report = replay(rules(VPN), MESSAGES * 400, progress=seen.append)
     assert (seen, report.microseconds) == ([1000, 1200], 1e6)
+
+
+def test_users_whom_the_candidates_catalogue_shuts_out_are_reported():
+    asked = rule('text.any = ["vpn"]', "vpn", 'set.service = "vpn"')
+    open_, closed = rules(asked), rules(asked, '[service.vpn]\norganisations = ["acme"]\n')
+    users = [Person(organisation="acme"), Person(organisation="other"), Person()]
+    past = [
+        Past(key=str(n), decision=decide(open_, Facts(subject="vpn", user=user, assurance=1)))
+        for n, user in enumerate(users)
+    ]
+    report = backtest(closed, past, lambda: 0.0)
+    assert report.changed == 2
+    assert report.moves == {"validation": {"eligible → not_eligible": 1, "eligible → unknown": 1}}
+    said = ("eligible", "not_eligible", "unknown")
+    again = [msgspec.structs.replace(one, validation=each) for one, each in zip(past, said, strict=True)]
+    assert backtest(closed, again, lambda: 0.0).changed == 0
