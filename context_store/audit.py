@@ -196,6 +196,11 @@ def sealed_events(conn: Connection, block: int) -> list[SealedEvent]:
     return [SealedEvent(*row) for row in conn.execute(_SHOWN.where(events.c.seq.between(first, last)))]
 
 
+def last_seq(conn: Connection) -> int:
+    """The newest event's; 0 where nothing has happened yet."""
+    return conn.scalar(select(seals.c.last_seq).order_by(seals.c.n.desc()).limit(1)) or 0
+
+
 def events_beyond(conn: Connection, after: int, limit: int) -> list[SealedEvent]:
     """The next events, in order: numbers are given under one lock, so none appears later below one that is seen."""
     return [SealedEvent(*row) for row in conn.execute(_SHOWN.where(events.c.seq > after).limit(limit))]

@@ -10,6 +10,7 @@ from context_store.times import from_millis
 from plugins import Line, MediaRef
 
 PAGE = 200
+MOST_THREADS = 50
 
 
 def reference_for(conn: Connection, key_hash: bytes) -> tuple[int, str] | None:
@@ -36,6 +37,14 @@ def reference_of_envelope(conn: Connection, envelope: int) -> str:
         .limit(1)
     )
     return found or ""
+
+
+def around(conn: Connection, root: int) -> tuple[list[int], list[bytes]]:
+    """The conversations of a matter, and the keys of the threads in which was said something last."""
+    q, th = t.queries.c, t.threads.c
+    queries = list(conn.scalars(select(q.id).where(q.root_id == root)))
+    newest = select(th.key_hash).where(th.query_id.in_(queries)).order_by(th.last_at.desc()).limit(MOST_THREADS)
+    return queries, list(conn.scalars(newest))
 
 
 def lines_after(conn: Connection, thread_key: bytes, after: int) -> list[Line]:

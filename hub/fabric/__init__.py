@@ -23,7 +23,7 @@ Limit = tuple[str, int, float]
 
 
 class Following(Protocol):
-    """One who follows a topic."""
+    """One who follows topics."""
 
     async def news(self, seconds: float) -> Collection[str]:
         """What was told since the last time, each word once; nothing after `seconds` without any."""
@@ -50,8 +50,8 @@ class Fabric(Protocol):
     def tell(self, topic: str, what: str = "") -> None:
         """A word for all who follow the topic now, on every node; "" says: look into the store. Nothing is kept."""
 
-    def following(self, topic: str) -> AbstractContextManager[Following]:
-        """Hear what is told from here on."""
+    def following(self, *topics: str) -> AbstractContextManager[Following]:
+        """Hear what is told from here on, under any of the topics."""
 
     def announce(self, seq: int) -> None:
         """Events up to this number are in the store."""

@@ -138,17 +138,19 @@ class LocalFabric:
             follower.tell(what)
 
     @contextmanager
-    def following(self, topic: str) -> Iterator[Follower]:
+    def following(self, *topics: str) -> Iterator[Follower]:
         """As the protocol says."""
         follower = Follower()
-        self._followers.setdefault(topic, []).append(follower)
+        for topic in topics:
+            self._followers.setdefault(topic, []).append(follower)
         try:
             yield follower
         finally:
-            left = self._followers[topic]
-            left.remove(follower)
-            if not left:
-                del self._followers[topic]
+            for topic in topics:
+                left = self._followers[topic]
+                left.remove(follower)
+                if not left:
+                    del self._followers[topic]
 
     # ---- limits ----------------------------------------------------------------------------------------
 

@@ -151,9 +151,9 @@ class RedisFabric:
             self._words.add((topic, what))
         self._to_tell.set()
 
-    def following(self, topic: str) -> AbstractContextManager[Following]:
+    def following(self, *topics: str) -> AbstractContextManager[Following]:
         """As the protocol says."""
-        return self._local.following(topic)
+        return self._local.following(*topics)
 
     def announce(self, seq: int) -> None:
         """As the protocol says."""
@@ -262,12 +262,12 @@ class RedisFabric:
                 name = f"{self._prefix}:limit:{sha256(key[0].encode()).hexdigest()[:32]}:{key[1]:g}:{count.window}"
                 pipe.incrby(name, count.own - count.told)
                 pipe.expire(name, int(count.lasts) + 60)
-            for one in said:
-                pipe.publish(self._prefix, msgspec.json.encode(one))
             for (subject, who), until in looks.items():
                 pipe.zadd(self._presence(subject), {who: until})
                 pipe.zremrangebyscore(self._presence(subject), "-inf", self._seconds())
                 pipe.expire(self._presence(subject), int(PRESENCE) + 60)
+            for one in said:  # last: whoever hears of something finds it
+                pipe.publish(self._prefix, msgspec.json.encode(one))
             pipe.ping()
             owns = [count.own for _, count in counts]
             answers = await pipe.execute()

@@ -191,6 +191,11 @@ def take_cookie(response: web.StreamResponse, hub: Rooms) -> None:
     response.del_cookie(cookie_name(hub), path="/", secure=_secure(hub), httponly=True, samesite="Strict")
 
 
+def by_itself(request: web.Request) -> bool:
+    """Did a page that keeps itself fresh send this, without anybody's doing?"""
+    return "X-Refresh" in request.headers or request.headers.get("Accept") == "text/event-stream"
+
+
 async def current(request: web.Request) -> tuple[agents.Agent, bytes] | None:
     """Who is logged in, and the hash of the session's token. A page that refreshes itself keeps no session alive."""
     hub = request.app[HUB]
@@ -201,7 +206,7 @@ async def current(request: web.Request) -> tuple[agents.Agent, bytes] | None:
     session = await hub.store.read(agents.find_session, token, now, IDLE)
     if session is None:
         return None
-    if now - session.seen_at > MINUTE and "X-Refresh" not in request.headers:
+    if now - session.seen_at > MINUTE and not by_itself(request):
         await hub.store.write(agents.touch_session, token, now)
     return session.agent, token
 

@@ -58,7 +58,7 @@ def _guarded(route: Route) -> Handler:
 
 
 def _ask_to_log_in(request: web.Request) -> web.StreamResponse:
-    if request.method != "GET" or "X-Refresh" in request.headers:
+    if request.method != "GET" or auth.by_itself(request):
         return problem_page(request, 401, "You are logged out. Log in and try again.")
     if request.headers.get("Sec-Fetch-Site") == "cross-site" and "again" not in request.query:
         # SameSite=Strict keeps the cookie back when a link elsewhere leads here; from our own page it is sent.

@@ -68,7 +68,7 @@ async def _list(request: web.Request) -> web.StreamResponse:
     )
 
 
-async def _found(request: web.Request) -> int:
+async def found_query(request: web.Request) -> int:
     """The matter that the address names. Raises HTTPNotFound."""
     reference = canonical_reference(request.match_info["reference"])
     root = await request.app[HUB].store.read(views.find_query, reference) if reference else None
@@ -81,7 +81,7 @@ async def _view(
     request: web.Request, *, status: int = 200, draft: str = "", wrong: str = "", pin: str = ""
 ) -> web.Response:
     hub = request.app[HUB]
-    root = await _found(request)
+    root = await found_query(request)
     before = optional_number(request.query.get("before"))
     view = await hub.store.read(views.show_query, root, before, MESSAGES, LETTERS)
     if view is None:
@@ -151,7 +151,7 @@ async def _reply(request: web.Request) -> web.StreamResponse:
     if not text:
         return await _view(request, status=400, wrong="The reply is empty.")
     to_message = optional_number(given.get("to_message"))
-    view = await hub.store.read(views.show_query, await _found(request), None, 1, 0)
+    view = await hub.store.read(views.show_query, await found_query(request), None, 1, 0)
     if view is None or (await _recipient(request, view, to_message)).key != seen:
         return await _view(request, status=409, draft=text, wrong="The recipient has changed. Look again, then send.")
     try:
@@ -183,7 +183,7 @@ async def _note(request: web.Request) -> web.StreamResponse:
     text, once = given.get("text", "").strip(), _word(given)
     if not text:
         return await _view(request, status=400, wrong="The note is empty.")
-    await _found(request)
+    await found_query(request)
     await request.app[OPERATIONS].note(request.app[HUB], request[AGENT].login, _reference(request), text, once=once)
     return _back(request, "#newest")
 
@@ -194,7 +194,7 @@ SETTABLE = ("state", "team", "assignee", "type", "service", "impact", "urgency")
 async def _set(request: web.Request) -> web.StreamResponse:
     """Only what the agent changed: what somebody else changed meanwhile stays."""
     given = await form(request)
-    await _found(request)
+    await found_query(request)
     changes: dict[str, Any] = {
         name: given[name] for name in SETTABLE if name in given and given[name] != given.get(f"was_{name}")
     }
@@ -210,7 +210,7 @@ async def _set(request: web.Request) -> web.StreamResponse:
 
 async def _let_go(request: web.Request) -> web.StreamResponse:
     await form(request)
-    await _found(request)
+    await found_query(request)
     try:
         await request.app[OPERATIONS].let_go(request.app[HUB], request[AGENT].login, _reference(request))
     except (LookupError, ValueError) as error:
@@ -221,7 +221,7 @@ async def _let_go(request: web.Request) -> web.StreamResponse:
 async def _pin(request: web.Request) -> web.StreamResponse:
     """Shown in this answer and nowhere else; who was given one stands in the journey, without it."""
     await form(request)
-    await _found(request)
+    await found_query(request)
     try:
         issued = await request.app[OPERATIONS].issue_pin(request.app[HUB], request[AGENT].login, _reference(request))
     except (LookupError, ValueError) as error:

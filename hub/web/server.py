@@ -5,7 +5,7 @@ from weakref import WeakSet
 from aiohttp import http_parser, web
 
 from hub.rooms import Rooms
-from hub.web import contents, login, plugged, portal, queries, record, sites, upkeep, visitors
+from hub.web import contents, login, now, plugged, portal, queries, record, sites, upkeep, visitors
 from hub.web.bodies import BODIES, Bodies
 from hub.web.guard import Route, mount, refuse_foreign_posts
 from hub.web.health import healthz, readyz
@@ -16,7 +16,14 @@ from hub.web.protocol import Runner
 from hub.web.refusals import errors
 from hub.web.site import HUB, OPERATIONS, add_headers, asset
 
-CONSOLE: tuple[Route, ...] = (*login.ROUTES, *queries.ROUTES, *record.ROUTES, *contents.ROUTES, *upkeep.ROUTES)
+CONSOLE: tuple[Route, ...] = (
+    *login.ROUTES,
+    *queries.ROUTES,
+    *now.ROUTES,
+    *record.ROUTES,
+    *contents.ROUTES,
+    *upkeep.ROUTES,
+)
 """Every console route with the role that it needs: the one place to read them."""
 LINGER = 5.0
 """Seconds in which the rest of a refused body is read and thrown away: closing at once would take the answer along."""
@@ -36,6 +43,8 @@ def make_app(hub: Rooms, operations: Operations) -> web.Application:
     app.on_response_prepare.append(add_headers)
     app[plugged.SOCKETS], app[plugged.PAGES], app[plugged.ROOM] = WeakSet(), {}, plugged.Room()
     app.on_shutdown.append(plugged.close_sockets)
+    app[now.NEWSROOM] = now.Newsroom(hub)
+    app.on_shutdown.append(now.close_streams)
     mount(app, CONSOLE)
     app.router.add_route("*", "/in/{instance}", inbound)
     app.router.add_route("*", "/in/{instance}/{tail:.*}", inbound)

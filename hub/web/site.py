@@ -45,8 +45,10 @@ def headers_of(public_url: str) -> dict[str, str]:
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """On every response, errors and plugins' replies too; a handler may set its own first."""
-    for name, value in headers_of(request.app[HUB].config.public_url).items():
+    ours = headers_of(request.app[HUB].config.public_url)
+    for name, value in ours.items():
         response.headers.setdefault(name, value)
+    response.headers["Server"] = ours["Server"]  # aiohttp has said its own by now
 
 
 # ---- assets ------------------------------------------------------------------------------------------

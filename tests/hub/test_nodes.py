@@ -1,14 +1,18 @@
 """Two nodes of one installation: one PostgreSQL, one Redis, two hubs in this process."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
+import aiohttp
 import pytest
 
+from context_store import agents
 from hub import supervisor
 from hub.fabric.live import live
+from hub.web import auth
 from tests.hub.desk import RULES, Desk, installed, message
 from tests.servers import Redis, room
+from tests.web.listening import listening, until_told
 
 Two = tuple[Desk, Desk]
 
@@ -57,6 +61,38 @@ async def _some(desk: Desk, after: int, most: int):
             most -= 1
             if not most:
                 return
+
+
+async def test_page_on_one_node_hears_what_goes_on_at_another(nodes: Two):
+    here, _ = nodes
+    await here.say(message(thread="t"))
+    (reference,) = await here.references()
+    path = f"/console/queries/{reference}"
+    async with AsyncExitStack() as stack:
+        amir, mona = [
+            await stack.enter_async_context(_agent(desk, name)) for desk, name in zip(nodes, "am", strict=True)
+        ]
+        his = await stack.enter_async_context(listening(amir, f"{path}/now"))
+        hers = await stack.enter_async_context(listening(mona, f"{path}/now"))
+        await until_told(his, "present", ["m"])
+        await until_told(hers, "present", ["a"])
+        assert (await mona.post(f"{path}/typing", data={"to_message": ""})).status == 204
+        await until_told(his, "writes", "m")
+        here.hub.ports["chat"].signal("t", "user-typing")
+        await until_told(hers, "user-writes")
+        await here.operate("set_query", "a", reference, {"state": "pending"})
+        await until_told(hers, "changed")
+
+
+@asynccontextmanager
+async def _agent(desk: Desk, login: str) -> AsyncIterator[aiohttp.ClientSession]:
+    await desk.operate("add_agent", "root", login, "agent")
+    (known,) = [each for each in await desk.hub.store.read(agents.list_agents) if each.login == login]
+    cookies = {"trunkline": (await auth.open_session(desk.hub, known.id)).decode()}
+    where = f"http://127.0.0.1:{desk.hub.port}"
+    jar, own = aiohttp.CookieJar(unsafe=True), {"Sec-Fetch-Site": "same-origin"}
+    async with aiohttp.ClientSession(where, cookies=cookies, cookie_jar=jar, headers=own) as session:
+        yield session
 
 
 async def test_a_runner_that_must_be_the_only_one_is_taken_over(nodes: Two):

@@ -93,6 +93,11 @@ class Operations:
     async def let_go(self, hub: Any, actor: str, reference: str, target: str = "") -> Any:
         self.calls.append(("let_go", actor, reference))
 
+    async def typing(self, hub: Any, actor: str, reference: str, to_message: int | None = None) -> None:
+        if self.refuse:
+            raise ValueError(self.refuse)
+        self.calls.append(("typing", actor, reference, to_message))
+
     async def issue_pin(self, hub: Any, actor: str, reference: str) -> Any:
         if self.refuse:
             raise ValueError(self.refuse)

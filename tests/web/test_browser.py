@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright
+from sqlalchemy import select
 
+from context_store import tables as t
+from hub.lines import thread_topic
 from tests.web.sample import PASSWORD
 
 CHROMIUM = "/usr/bin/chromium"
@@ -172,7 +175,7 @@ async def test_an_agent_logs_in_and_works_by_keyboard_alone(chromium, desk):
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
     await page.wait_for_url(f"{desk.url}/console/queries/{desk.ids['vpn']['reference']}#newest")
-    assert desk.operations.calls == [("reply", "agent", desk.ids["vpn"]["reference"], "On it.", None)]
+    assert desk.operations.calls[-1] == ("reply", "agent", desk.ids["vpn"]["reference"], "On it.", None)
     assert watched.complaints == []
 
 
@@ -218,3 +221,25 @@ async def test_a_query_says_when_something_new_has_come(chromium, desk):
     await page.evaluate("refresh()")
     assert await page.get_by_text("Something new has come").is_visible()
     assert await page.input_value("#text") == "half a reply"
+
+
+async def test_agents_at_one_query_see_each_other_and_who_writes(chromium, desk):
+    path = f"/console/queries/{desk.ids['vpn']['reference']}"
+    amir, mona = await opened(chromium, desk, "agent"), await opened(chromium, desk, "manager")
+    for watched in (amir, mona):
+        await watched.page.goto(path)
+    await amir.page.get_by_text("Mona is looking at this too.").wait_for()
+    await mona.page.get_by_text("Amir is looking at this too.").wait_for()
+    await mona.page.fill("#text", "On it")
+    await amir.page.get_by_text("Mona is writing a reply.").wait_for()
+    assert not await mona.page.get_by_text("is writing").is_visible()
+    desk.fabric.tell(thread_topic(await desk.store.read(_thread, desk.ids["vpn"]["thread"])), "user-typing")
+    await amir.page.get_by_text("The user is writing …").wait_for()
+    assert await serious(amir.page) == []
+    assert amir.complaints + mona.complaints == []
+    await mona.page.goto("about:blank")
+    assert ("typing", "manager", desk.ids["vpn"]["reference"], None) in desk.operations.calls
+
+
+def _thread(conn, number):
+    return conn.scalar(select(t.threads.c.key_hash).where(t.threads.c.id == number))

@@ -99,4 +99,67 @@ async function refresh() {
   }
 }
 
-if (document.querySelector("[data-live], [data-version]")) setInterval(refresh, 15_000);
+const watched = document.querySelector("[data-now]");
+let stream = null;
+
+if (document.querySelector("[data-live], [data-version]")) {
+  setInterval(() => stream?.readyState === EventSource.OPEN || refresh(), 15_000);
+}
+
+// ---- what goes on at a query: a stream while the page is seen, and a word to the others while a reply is written ----
+
+function say(where, text) {
+  const place = document.querySelector(where);
+  if (place && place.textContent !== text) place.textContent = text; // the same again is not read out again
+}
+
+const timers = {};
+function forAWhile(what, begin, end) {
+  begin();
+  clearTimeout(timers[what]);
+  timers[what] = setTimeout(end, 6_000);
+}
+
+const userWrites = (yes) => document.querySelector("[data-user-writes]")?.toggleAttribute("hidden", !yes);
+const all = new Intl.ListFormat("en");
+let coming = 0;
+
+const heard = {
+  open: () => refresh(),
+  changed() {
+    clearTimeout(coming);
+    coming = setTimeout(refresh, 200);
+  },
+  present(names) {
+    say("[data-present]", names.length ? `${all.format(names)} ${names.length > 1 ? "are" : "is"} looking at this too.` : "");
+  },
+  writes: (name) => forAWhile("writes", () => say("[data-writes]", `${name} is writing a reply.`), () => say("[data-writes]", "")),
+  "user-writes": () => forAWhile("user", () => userWrites(true), () => userWrites(false)),
+};
+
+function listen() {
+  if (document.hidden) {
+    stream?.close();
+    stream = null;
+  } else if (!stream || stream.readyState === EventSource.CLOSED) {
+    stream = new EventSource(watched.dataset.now);
+    for (const [name, take] of Object.entries(heard)) {
+      stream.addEventListener(name, ({ data }) => take(data ? JSON.parse(data) : null));
+    }
+  }
+}
+
+if (watched) {
+  listen();
+  document.addEventListener("visibilitychange", listen);
+  window.addEventListener("pagehide", () => stream?.close());
+}
+
+const reply = document.querySelector("[data-typing]");
+let told = 0;
+reply?.addEventListener("input", () => {
+  if (Date.now() - told < 3_000) return;
+  told = Date.now();
+  const body = new URLSearchParams({ to_message: reply.form.elements.to_message.value });
+  fetch(reply.dataset.typing, { method: "POST", body }).catch(() => {});
+});
