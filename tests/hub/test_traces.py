@@ -87,11 +87,14 @@ async def test_a_trace_leads_from_the_envelope_to_each_step_and_says_numbers_and
 
 
 def _whole(spans: list[Any]) -> bool:
-    """One first span that all others hang on, and each part of the path once."""
+    """One first span that all others hang on, each part of the path once, and tickets are about what was recorded."""
     first = [span for span in spans if not span.parent_span_id]
     names = [span.name for span in spans if span.name in PATH]
+    made = {one.string_value for span in spans for fact in span.attributes for one in fact.value.array_value.values}
+    about = {_facts(span)["trunkline.message"] for span in spans if _facts(span).get("trunkline.kind") == "dispatch"}
     return (
         len(first) == 1
+        and about <= made
         and sorted(names) == sorted(PATH)
         and {span.parent_span_id for span in spans if span is not first[0]} == {first[0].span_id}
         and all(span.start_time_unix_nano <= span.end_time_unix_nano for span in spans)
