@@ -89,9 +89,9 @@ class Acknowledger:
     def _spares_unproved(self, mailbox: bytes) -> str:
         had, most = self._draft.known.acknowledged.get(mailbox), self._config.delivery.unproved_an_hour
         if had is not None and self._draft.now - had < DAY_MS:
-            return "this unverified mailbox had one within 24 hours"
+            return "this unproved address had one within 24 hours"
         if self._draft.known.acknowledged_lately >= most:
-            return f"{most} unverified mailboxes had one within the hour (delivery.unproved_an_hour)"
+            return f"{most} unproved addresses had one within the hour (delivery.unproved_an_hour)"
         return ""
 
     def route(self, instance: str, sender: KnownIdentity) -> Route | None:

@@ -111,7 +111,7 @@ async def test_suffixes_of_one_mailbox_share_one_acknowledgement_a_day(desk: Des
     await desk.say(*(mail(sender=sender) for sender in senders), to="mail")
     await desk.say(mail(sender="Ann+late@acme.test"), to="mail")
     assert [body["to"]["value"] for body in await desk.sent()] == ["ann@acme.test", "bob@acme.test"]
-    assert set(await reasons(desk)) == {"this unverified mailbox had one within 24 hours"}
+    assert set(await reasons(desk)) == {"this unproved address had one within 24 hours"}
 
 
 async def test_dots_make_no_further_mailbox_where_google_overlooks_them(desk: Desk):
@@ -133,7 +133,7 @@ async def test_all_unverified_together_get_only_so_many_an_hour(hub_under_test: 
         *(mail(sender=f"v{n}@acme.test") for n in range(4)), mail(sender="ann@acme.test", assurance=1), to="mail"
     )
     assert len(await desk.sent()) == 6
-    assert await reasons(desk) == ["5 unverified mailboxes had one within the hour (delivery.unproved_an_hour)"] * 3
+    assert await reasons(desk) == ["5 unproved addresses had one within the hour (delivery.unproved_an_hour)"] * 3
     desk.clock.by += timedelta(hours=2)
     await desk.say(mail(sender="later@acme.test"), to="mail")
     assert len(await desk.sent()) == 7
