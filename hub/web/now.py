@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
+import structlog
 from aiohttp import web
 
 from context_store import agents
@@ -29,6 +30,8 @@ from hub.web.plugged import ROOM
 from hub.web.queries import found_query
 from hub.web.site import HUB, OPERATIONS, optional_number
 
+log = structlog.get_logger("trunkline.web")
+
 LASTS = 300.0
 """Seconds of one stream: the next one asks again who is logged in."""
 BEAT = PRESENCE / 3
@@ -46,6 +49,7 @@ class Newsroom:
         self._hub = hub
         self._pages: dict[int, list[asyncio.Event]] = {}
         self._reading: asyncio.Task[None] | None = None
+        self._begun = asyncio.Event()
 
     @asynccontextmanager
     async def open(self, subjects: Collection[int]) -> AsyncIterator[asyncio.Event]:
@@ -55,7 +59,9 @@ class Newsroom:
             self._pages.setdefault(subject, []).append(news)
         try:
             if self._reading is None:
-                self._reading = asyncio.create_task(self._read(await self._hub.store.read(last_seq)), name="newsroom")
+                self._begun.clear()
+                self._reading = asyncio.create_task(self._read(), name="newsroom")
+            await self._begun.wait()
             yield news
         finally:
             for subject in subjects:
@@ -66,14 +72,18 @@ class Newsroom:
                 self._reading.cancel()
                 self._reading = None
 
-    async def _read(self, after: int) -> None:
+    async def _read(self) -> None:
+        after: int | None = None
         while True:
             try:
+                after = await self._hub.store.read(last_seq) if after is None else after
+                self._begun.set()
                 async for event in live(self._hub.store, self._hub.fabric, after):
                     after = event.seq
                     for news in self._pages.get(event.subject_id, ()):
                         news.set()
-            except StoreError:  # it comes back, or the hub stops
+            except Exception as error:  # noqa: BLE001  # the store comes back, and pages ask for themselves until then
+                log.warning("newsroom.away", why=str(error)[:200])
                 await asyncio.sleep(1)
 
 
@@ -150,7 +160,10 @@ async def _stream(request: web.Request) -> web.StreamResponse:
             finally:
                 for part in parts:
                     part.cancel()
-                await asyncio.gather(*parts, return_exceptions=True)
+                ended = await asyncio.gather(*parts, return_exceptions=True)
+            for error in ended:
+                if isinstance(error, Exception) and not isinstance(error, ConnectionError | StoreError):
+                    log.error("now.failed", exc_info=error)
     return answer
 
 

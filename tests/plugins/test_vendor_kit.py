@@ -165,3 +165,37 @@ async def test_kit_catches_a_runner_that_loses_what_a_crash_interrupted():
     with pytest.raises((AssertionError, TimeoutError)):
         await getattr(flawed, check)()
     await getattr(Telegram(), check)()
+
+
+class Hasty(TelegramConnector):
+    """Believes that a chat takes more than Telegram says."""
+
+    capabilities = msgspec.structs.replace(TelegramConnector.capabilities, rates=(("lane", 2, 1.0),))
+
+
+class Proud(TelegramConnector):
+    """Takes "too fast" for "never"."""
+
+    async def perform(self, step: Step, attempt: Any) -> Done:
+        try:
+            return await super().perform(step, attempt)
+        except Retry as error:
+            raise Refuse("content_refused", "they said no") from error
+
+
+@pytest.mark.parametrize(
+    ("check", "mistaken"),
+    [
+        ("test_declared_rates_are_no_higher_than_the_platforms", Hasty),
+        ("test_one_too_many_is_refused_by_the_platform_and_comes_again", Proud),
+    ],
+)
+async def test_kit_catches_rates_that_are_not_the_platforms(check: str, mistaken: Any):
+    async def held(cls: Any) -> None:
+        found = getattr(type("Kit", (Telegram,), {"cls": cls})(), check)()
+        if found is not None:
+            await found
+
+    with pytest.raises(AssertionError):
+        await held(mistaken)
+    await held(TelegramConnector)
