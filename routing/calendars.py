@@ -38,6 +38,11 @@ class Calendar(Struct, frozen=True):
     special: tuple[tuple[date, tuple[Span, ...]], ...] = ()
     """Days with hours of their own, holidays or not."""
 
+    @property
+    def opens(self) -> bool:
+        """Ever; on holidays or not."""
+        return any(self.week) or any(spans for _, spans in self.special)
+
     def windows(self, day: date) -> Iterator[tuple[datetime, datetime]]:
         """Openings that begin on this local day, in UTC, in order."""
         zone = ZoneInfo(self.zone)

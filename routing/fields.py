@@ -3,6 +3,7 @@
 The types decide which operators a field has (`OPERATORS`). docs/rules.md has both tables, held equal by a test.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -40,7 +41,11 @@ class Field(Struct, frozen=True):
     allowed: tuple[str, ...] = ()
     """Where the values form a closed list."""
     lowest: int = 0
-    highest: int | None = None
+    highest: int = 1 << 62
+    fits: Callable[[str], bool] = bool
+    """Whether a value in this form may ever be met; else it is no `wants`, which looks `like` this."""
+    wants: str = ""
+    like: str = ""
     since: int = 1
     """`Facts.version` that it came with: of older facts it is not known whether they had it."""
     form: Callable[[str], str] = fold
@@ -115,10 +120,20 @@ def _address_form(text: str) -> str:
     return fold(canonical_email(text))
 
 
+def _is_domain(text: str) -> bool:
+    return not any(char in "@*/:" or char.isspace() for char in text)
+
+
+def _is_language(text: str) -> bool:
+    """BCP 47, loosely: providers write `pt_BR` as well."""
+    return _LANGUAGE.fullmatch(text) is not None
+
+
 def _domain_form(text: str) -> str:
     return fold(canonical_domain(text))
 
 
+_LANGUAGE = re.compile(r"[a-z]{2,3}([-_][a-z0-9]{1,8})*")
 CHANNELS = ("email", "chat", "phone", "social", "portal", "walk-in")
 MESSAGE_KINDS = ("mail", "chat", "call", "form", "post", "sms", "note")
 AUTOMATIC = ("reply", "bounce", "receipt", "report", "list", "bulk")
@@ -134,7 +149,8 @@ FIELDS: Mapping[str, Field] = {
     "quoted": Field("text", "the quoted part of the body", lambda f: f.quoted),
     "sender.address": Field("name", "address the message came from", lambda f: (f.sender or _NOBODY).address,
                             form=_address_form),
-    "sender.domain": Field("name", "what follows `@` in it", _domain, form=_domain_form),
+    "sender.domain": Field("name", "what follows `@` in it", _domain, form=_domain_form,
+                           fits=_is_domain, wants="domain", like='"acme.test"; each subdomain is one of its own'),
     "sender.scheme": Field("name", "kind of address: `email`, `tel`, `slack`, …",
                            lambda f: (f.sender or _NOBODY).scheme),
     "sender.name": Field("text", "name the sender gives; anybody can write any", lambda f: (f.sender or _NOBODY).name),
@@ -142,7 +158,8 @@ FIELDS: Mapping[str, Field] = {
                                lambda f: (f.user or _STRANGER).organisation),
     "user.groups": Field("names", "groups of the user", lambda f: (f.user or _STRANGER).groups),
     "user.vip": Field("flag", "user is marked as VIP", lambda f: (f.user or _STRANGER).vip),
-    "user.language": Field("name", "language of the user", lambda f: (f.user or _STRANGER).language),
+    "user.language": Field("name", "language of the user", lambda f: (f.user or _STRANGER).language,
+                           fits=_is_language, wants="language tag (BCP 47)", like='"en" or "pt-BR"'),
     "user.region": Field("name", "region of the user", lambda f: (f.user or _STRANGER).region),
     "user.contract": Field("name", "contract of the user", lambda f: (f.user or _STRANGER).contract),
     "assurance": Field("number", "how sure we are of the sender, 0 to 3", lambda f: f.assurance, highest=3),
@@ -155,7 +172,8 @@ FIELDS: Mapping[str, Field] = {
     "attachments.bytes": Field("number", "size of all attachments together", _bytes),
     "automatic": Field("flag", "a machine wrote it", lambda f: None if f.automatic is None else bool(f.automatic)),
     "automatic_kind": Field("name", "which machine wrote it", lambda f: f.automatic, AUTOMATIC),
-    "language": Field("name", "language of the message", lambda f: f.language),
+    "language": Field("name", "language of the message", lambda f: f.language,
+                      fits=_is_language, wants="language tag (BCP 47)", like='"en" or "pt-BR"'),
     "tags": Field("names", "tags of the query before this message", lambda f: f.tags),
     "recipients": Field("names", "addresses that it was sent to", lambda f: f.recipients, since=2,
                         form=_address_form),

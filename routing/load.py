@@ -19,7 +19,7 @@ from routing.conditions import INBOUND, All, leaves
 from routing.decide import DEFAULT, MATRIX
 from routing.examples import Example, read_example, run_example
 from routing.index import Index
-from routing.lint import conjuncts, shadows, why_never
+from routing.lint import conjuncts, why_never
 from routing.matrix import DEFAULT as DEFAULT_MATRIX
 from routing.matrix import Matrix, read_matrix
 from routing.model import ENGINE, Mention, RuleSet
@@ -27,6 +27,7 @@ from routing.names import Name, asked, is_one_of, named, strings
 from routing.parse import Scope, read_conditions, read_list
 from routing.places import Places, Report
 from routing.rule import Rule
+from routing.shadows import shadows
 from routing.source import decode, parse, refused
 
 MOST = 1000
@@ -248,7 +249,7 @@ class _Loader:
             report("stop", "expected true or false", "")
         if not isinstance(note, str):
             report("note", "expected a string", "")
-        if not table.get("set") and stop is False:
+        if stop is False and table.get("set", {}) in ({}, {"tags": []}):
             report("set", "the rule does nothing", f"set one of: {', '.join(SETS)}; or stop = true")
         before, scope = self._count, self._scope.own()
         when = self._when(table, report, scope)
@@ -291,7 +292,8 @@ class _Loader:
     def _default(self, table: Any) -> Rule:
         report = self._report(self._places.line("default"), "default", "default")
         if not isinstance(table, dict):
-            report("", "missing", f"write [default] with set.{', set.'.join(NEEDED)}")
+            what = "missing" if table is None else "expected a table"
+            report("", what, f"write [default] with set.{', set.'.join(NEEDED)}")
             return Rule(name=DEFAULT, when=All(()), sets={})
         for key in table.keys() - {"set", "note"}:
             report(key, "unknown key", "allowed: set, note")
@@ -326,14 +328,18 @@ class _Loader:
 
     def _shadows(self, rules: Sequence[Rule]) -> None:
         for rule, above in shadows(rules):
-            why = "stops before it" if above.stop else "sets the same fields before it"
-            copied = (rule.sets, rule.tags) == (above.sets, above.tags) and rule.stop == above.stop
-            copied = copied and set(conjuncts(rule.when)) == set(conjuncts(above.when))
-            same = f"differs from {above.name} (line {above.line}) in its name alone"
-            what = same if copied else f"{above.name} (line {above.line}) asks for no more and {why}"
-            never = "never runs" if above.stop else "never has an effect"
-            if rule.name != above.name:  # which is what is told of it
-                self._report(rule.line, f"rule {rule.name}")("", f"{never}: {what}", "move it up, or take it out")
+            if any(rule.name == each.name for each in above):
+                continue  # which is what is told of it
+            ordered = sorted(above, key=lambda each: each.line)
+            named = " and ".join(f"{each.name} (line {each.line})" for each in ordered)
+            stops = all(each.stop for each in above)
+            one = len(above) == 1
+            why = f"stop{'s' * one} before it" if stops else f"set{'s' * one} the same fields before it"
+            what = f"{named} ask{'s' * one} for no more and {why}" if one else f"{named} together {why}"
+            if one and _same(rule, above[0]):
+                what = f"differs from {named} in its name alone"
+            never = "never runs" if stops else "never has an effect"
+            self._report(rule.line, f"rule {rule.name}")("", f"{never}: {what}", "move it up, or take it out")
 
     def _rule_set(
         self,
@@ -376,3 +382,8 @@ class _Loader:
 def _title(rule: Rule, number: int) -> str:
     """A nameless rule is known by its number."""
     return f"rule {rule.name or number + 1}"
+
+
+def _same(one: Rule, other: Rule) -> bool:
+    alike = (one.sets, one.tags, one.stop) == (other.sets, other.tags, other.stop)
+    return alike and set(conjuncts(one.when)) == set(conjuncts(other.when))

@@ -1,6 +1,7 @@
 """A table of conditions, as TOML gives it, to a tree of nodes; every problem reported with what is allowed."""
 
 from collections.abc import Mapping
+from datetime import date, datetime, time
 from difflib import get_close_matches
 from itertools import accumulate
 from typing import Any, cast
@@ -187,10 +188,12 @@ def _folded(field: Field, wanted: Any, path: str, report: Report) -> list[str]:
             report(path, f"unknown value {word!r}", f"allowed: {', '.join(field.allowed)}")
         elif len(word) > LONGEST:
             report(path, f"longer than {LONGEST} characters: {word[:40]!r}…", "")
-        elif form := field.form(word):
-            folded.append(form)
-        else:
+        elif not (form := field.form(word)):
             report(path, f"{word!r} is empty and would match everything", "to ask for an empty field use missing")
+        elif not field.fits(form):
+            report(path, f"{word!r} can never match: it is no {field.wants}", f"e.g. {field.like}")
+        else:
+            folded.append(form)
     return folded
 
 
@@ -220,8 +223,9 @@ def _range(field: Field, name: str, limits: Mapping[str, Any], path: str, report
         if side == "days":
             lowest, highest = 1, MOST_DAYS
         if isinstance(number, bool) or not isinstance(number, int) or not lowest <= number:
-            report(f"{path}.{side}", f"expected a whole number from {lowest}, not {_kind(number)}", "")
-        elif highest is not None and number > highest:
+            shown = number if type(number) in {int, float} else _kind(number)
+            report(f"{path}.{side}", f"expected a whole number from {lowest}, not {shown}", "")
+        elif number > highest:
             report(f"{path}.{side}", f"{number} is too large", f"at most {highest}")
         else:
             numbers[side] = number
@@ -237,8 +241,10 @@ def _range(field: Field, name: str, limits: Mapping[str, Any], path: str, report
 
 def _strings(value: Any, path: str, report: Report) -> list[str]:
     several = [value] if isinstance(value, str) else value
-    if not isinstance(several, list) or not all(isinstance(each, str) for each in several):
-        report(path, f"expected a string or a list of strings, not {_kind(value)}", "")
+    odd = [each for each in several if not isinstance(each, str)] if isinstance(several, list) else []
+    if odd or not isinstance(several, list):
+        shown = f"a list with {_kind(odd[0])} in it" if odd else _kind(value)
+        report(path, f"expected a string or a list of strings, not {shown}", "")
         return []
     if not several:
         report(path, "can never match: the list is empty", "name at least one value, or leave the condition out")
@@ -253,6 +259,9 @@ def _known(name: str) -> str:
 
 def _kind(value: Any) -> str:
     kinds = {
+        date: "a date",
+        datetime: "a date",
+        time: "a time of day",
         bool: "true or false",
         str: "a string",
         int: "a number",

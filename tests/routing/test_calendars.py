@@ -175,7 +175,7 @@ def test_condition_holds_with_a_list_and_not_where_nothing_is_said(when, facts):
         (rule("history.contacts = { min = 1 }") + DEFAULT, "needs days"),
         (rule("history.contacts = { days = 91, min = 1 }") + DEFAULT, "91 is too large"),
         (rule("hours.support = true\nnot.hours.support = true") + SUPPORT + DEFAULT, "can never match"),
-        (rule("assurance.min = 2\nall = [{ assurance.max = 1 }]") + DEFAULT, "can't be above 2 and below 1"),
+        (rule("assurance.min = 2\nall = [{ assurance.max = 1 }]") + DEFAULT, "can't be 2 or more and 1 or fewer"),
         (rule('channel = "chat"', "a") + rule('channel = "chat"', "b") + DEFAULT, "differs from a (line 1)"),
         (rule('channel = "chat"', sets="set.spam = 1") + DEFAULT, "set.spam: expected true or false"),
         (SUPPORT.replace("Europe/Berlin", "Europe/Nowhere") + DEFAULT, "is no time zone"),

@@ -85,7 +85,7 @@ expect = { type = "incidence" }
         ("rule = [1]" + DEFAULT, "rule 1: expected a table"),
         ("example = [3]" + DEFAULT, "example 1: expected a table"),
         ("matrix = 3" + DEFAULT, "matrix: expected a table"),
-        ("default = []", "default: missing"),
+        ("default = []", "default: expected a table"),
         (rule('channel = "email"', "default") + DEFAULT, "'default' is taken"),
         (rule('channel = "email"', sets="") + DEFAULT, "the rule does nothing"),
         ('[[rule]]\nname = "a"\nset.team = "x"' + DEFAULT, "when: missing"),
