@@ -4,6 +4,7 @@ Health comes from what happened (last success, last message, last error), never 
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from context_store.text import canonical
@@ -61,9 +62,9 @@ class Instance:
         """Does it do that, and can it?"""
         return self.connector is not None and role in self.roles
 
-    def answered(self, *, message: bool = False) -> None:
-        """Its source or far side answered."""
-        self.last_success = self._now()
+    def answered(self, *, message: bool = False, at: datetime | None = None) -> None:
+        """Its source or far side answered, now or `at`."""
+        self.last_success = at.timestamp() if at is not None else self._now()
         if message:
             self.last_message = self.last_success
 

@@ -122,7 +122,8 @@ class Intake:
             if isinstance(envelope, Reply):
                 return envelope
             crashpoint("rx.verified")
-            (kept,) = await self._keep(instance.id, [envelope], deadline=deadline)
+            new = await self._rows(instance.id, [envelope], deadline)
+            (kept,) = await self._kept(new, [], deadline)
         except NotAuthentic as error:
             if isinstance(error, WrongTime):
                 self._telemetry.skewed(instance.id)
@@ -137,12 +138,12 @@ class Intake:
             log.exception("webhook.verify_failed", instance=instance.id)
             instance.failed(error)
             return _later(503, 30)
-        instance.answered(message=True)
+        instance.answered(message=True, at=request.at)
         crashpoint("in.before_ack")
         accepted: Reply = instance.connector.accepted
         if not instance.has("answering"):
             return accepted
-        return await self._respond(instance, envelope, _received(*kept), deadline)
+        return await self._respond(instance, envelope, _received(kept, new[0]), deadline)
 
     async def _respond(self, instance: Instance, envelope: Envelope, received: Received, deadline: float) -> Reply:
         accepted: Reply = instance.connector.accepted
@@ -170,31 +171,25 @@ class Intake:
         """
         while wait and not self.closing and self._busy():
             await self._clock.sleep(0.5)
-        kept = await self._keep(instance, envelopes, cursor=cursor, name=name, fence=fence)
-        return [_received(*one) for one in kept]
-
-    async def _keep(
-        self, instance: str, envelopes: Sequence[Envelope], *, cursor: bytes | None = None, name: str = "",
-        fence: int = 0, deadline: float | None = None,
-    ) -> list[tuple[Journaled, NewEnvelope]]:  # fmt: skip
-        """As `receive`, up to `deadline` of the loop's time; the receipt numbers are left for those who show them."""
-        if busy := self._busy():
-            raise Busy(busy, after=5)
-        if any(len(envelope.raw) > INLINE for envelope in envelopes):  # large bytes are files before their rows are
-            async with asyncio.timeout_at(deadline):
-                new = await asyncio.to_thread(lambda: [self._stowed(self._new(instance, one)) for one in envelopes])
-        else:
-            new = [self._new(instance, envelope) for envelope in envelopes]
+        new = await self._rows(instance, envelopes)
         cursors = [] if cursor is None else [NewCursor(instance, name, cursor, fence)]
         if cursors and not protected("cursor"):
             await self._store.write(journal, [], cursors, self._store.node, to_millis(self._clock.now()))
-        journaled = self._wait(new, cursors, deadline)
-        if not protected("ack"):
-            return [(Journaled(envelope.id, fresh=True), envelope) for envelope in new]
-        return list(zip(await journaled, new, strict=True))
+        return [_received(*one) for one in zip(await self._kept(new, cursors), new, strict=True)]
 
-    def _wait(
-        self, new: list[NewEnvelope], cursors: list[NewCursor], deadline: float | None
+    async def _rows(
+        self, instance: str, envelopes: Sequence[Envelope], deadline: float | None = None
+    ) -> list[NewEnvelope]:
+        """Large bytes are files before their rows are, by `deadline` of the loop's time. Raises Busy."""
+        if busy := self._busy():
+            raise Busy(busy, after=5)
+        if not any(len(envelope.raw) > INLINE for envelope in envelopes):
+            return [self._new(instance, envelope) for envelope in envelopes]
+        async with asyncio.timeout_at(deadline):
+            return await asyncio.to_thread(lambda: [self._stowed(self._new(instance, one)) for one in envelopes])
+
+    def _kept(
+        self, new: list[NewEnvelope], cursors: list[NewCursor], deadline: float | None = None
     ) -> "asyncio.Future[list[Journaled]]":
         """Put them behind what waits for the disk. Who gives up takes nothing back: they go with their batch."""
         loop = asyncio.get_running_loop()
@@ -206,6 +201,8 @@ class Intake:
         self._arrived.set()
         if deadline is not None and (self._alarm is None or deadline < self._alarm.when()):
             self._ring_at(loop, deadline)
+        if not protected("ack"):
+            waiting.done.set_result([Journaled(envelope.id, fresh=True) for envelope in new])
         return waiting.done
 
     def _ring_at(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:

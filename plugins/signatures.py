@@ -31,7 +31,7 @@ def standard_key(secret: Secret) -> bytes:
     """
     text = secret.reveal().removeprefix("whsec_")
     try:
-        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        key = binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
     except (binascii.Error, ValueError):
         raise ValueError("a Standard Webhooks secret is whsec_ and base64") from None
     if not 24 <= len(key) <= 64:

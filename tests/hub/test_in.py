@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 
 import msgspec
 import pytest
@@ -54,6 +55,35 @@ async def test_full_hub_says_later_and_keeps_nothing(hub_under_test: Desk):
     refused = await desk.call("chat", b"[]", key="k2")
     assert (refused.status, "Retry-After" in refused.headers) == (503, True)
     assert await desk.number("SELECT count(*) FROM envelopes") == 1
+
+
+async def test_webhooks_hear_later_while_the_disk_stands_still_and_are_stored_once(desk: Desk):
+    if desk.hub.store.dialect != "sqlite":
+        pytest.skip("one writer, which can be held, has SQLite alone")
+    release = threading.Event()
+    held = asyncio.create_task(desk.hub.store.write(lambda _: release.wait(30)))
+    early = asyncio.create_task(desk.post(message("m1"), key="k1"))
+    await asyncio.sleep(0.05)
+    assert [await early, await desk.post(message("m2"), key="k2")] == [503, 503]
+    release.set()
+    await held
+    await desk.say(message("m1"), key="k1")
+    await desk.say(message("m2"), key="k2")
+    assert await desk.rows("SELECT redelivered FROM envelopes") == [(1,), (1,)]
+    assert sorted(await desk.column("SELECT key FROM messages WHERE direction = 'in'")) == ["m1", "m2"]
+
+
+async def test_program_and_browser_hear_the_same_acknowledgement(desk: Desk):
+    """One goes the short way, the other through the application."""
+    said = []
+    for accept in ("*/*", "text/html"):
+        given = {"x-sign": "right", "x-key": accept, "Accept": accept}
+        async with desk._web.post("/in/chat/", data=b"[]", headers=given) as answer:
+            headers = {name: value for name, value in answer.headers.items() if name != "Date"}
+            said.append((answer.status, headers, await answer.read()))
+            assert answer.headers["Date"].endswith(" GMT")
+    assert said[0] == said[1]
+    assert "Content-Security-Policy" in said[0][1]
 
 
 async def test_peer_that_sends_too_much_is_told_so(hub_under_test: Desk):
