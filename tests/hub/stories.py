@@ -79,6 +79,7 @@ class Stories:
     @pytest.fixture
     async def line(self, short_folder: Path) -> AsyncIterator[Line]:
         async with serve(self.kind) as far, installed(short_folder, "") as desk:
+            far.burst = 1  # what it documents, and no more
             far.hook = "soon" if self.webhook else ""
             await desk.start(more=self.toml(short_folder, far), horizon=300.0)
             if self.webhook:
