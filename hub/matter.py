@@ -13,6 +13,7 @@ A subject number, an unsigned Message-ID or a forged References header proves no
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 from context_store.lookups import KnownIdentity, KnownMessage, KnownQuery
@@ -136,7 +137,7 @@ def _new(
 ) -> Place:
     state = "closed" if message.automatic else "new"
     query = draft.query(
-        sender, instance, channel, subject=canonical(message.subject, 500), state=state,
+        sender, instance, channel, subject=canonical(message.subject or _beginning(message.text), 500), state=state,
         automatic=bool(message.automatic), language=canonical(message.language, 35),
         closed_at=draft.now if message.automatic else None, last_in_at=draft.now,
     )  # fmt: skip
@@ -147,6 +148,11 @@ def _new(
     if hints:
         draft.event("query.hint", query.id, "hub", {"may_follow": sorted(hints), "why": "named without proof"})
     return Place(query, True, standing)
+
+
+def _beginning(text: str) -> str:
+    """The first words of what has no subject: how agents tell it from others in a list."""
+    return shorten(text[:1000].strip().partition("\n")[0], 80, placeholder=" …")
 
 
 def _proved(draft: Draft, token: str, keys: Keys) -> KnownQuery | None:

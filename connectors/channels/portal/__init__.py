@@ -50,7 +50,8 @@ _TAIL = re.compile(r"(reply)/(TL-[0-9A-Z]{8})|(act)/(close|reopen)/(TL-[0-9A-Z]{
 _LINE = 1000  # characters of a subject or name
 _PAGE = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    '<title>Not sent</title><link rel="stylesheet" href="/p/INSTANCE/portal.css"><main>'
+    '<title>Not sent</title><link rel="stylesheet" href="/static/house.css">'
+    '<link rel="stylesheet" href="/p/INSTANCE/portal.css"><main>'
     "<h1>Your message was not sent</h1>"
     "<p>Nothing was kept: WHY.</p></main></html>\n"
 )
