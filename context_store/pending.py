@@ -9,6 +9,8 @@ from msgspec import Struct
 from sqlalchemy import ARRAY, BigInteger, ColumnElement, Connection, Select, bindparam, func, select, text, update
 
 from context_store import bulk
+from context_store.among import among
+from context_store.among import rows as _rows
 from context_store.crashpoints import protected
 from context_store.journal import count
 from context_store.tables import envelopes, tallies
@@ -121,12 +123,12 @@ def settle(conn: Connection, outcomes: Sequence[Outcome], node: int, now: int) -
 
 def _states(conn: Connection, ids: Collection[int], state: str) -> list[tuple[int, str]]:
     """(id, instance) of those in that state, locked until the transaction ends."""
-    return [tuple(row) for row in conn.execute(_locked, {"ids": bulk.padded(list(ids)), "state": state})]
+    return [tuple(row) for row in _rows(conn, _locked, ids, state=state)]
 
 
 _locked = (
     select(envelopes.c.id, envelopes.c.instance)
-    .where(envelopes.c.id.in_(bindparam("ids", expanding=True)), envelopes.c.state == bindparam("state"))
+    .where(among(envelopes.c.id), envelopes.c.state == bindparam("state"))
     .order_by(envelopes.c.id)
     .with_for_update()
 )

@@ -7,6 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.types.array import ListBinaryDumper
+from psycopg.types.numeric import Int8BinaryDumper, IntDumper
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
@@ -88,8 +90,20 @@ def _engine(url: str, size: int, *, reads: bool = False, plan: str = "auto", idl
         if found[0] not in {"on", "remote_apply"} or found[1] != "UTF8":
             raw.close()
             raise StoreRefused(f"PostgreSQL must have synchronous_commit=on and encoding UTF8, got {found[:2]}")
+        _arrays_as_bytes(raw)
 
     return engine
+
+
+def _arrays_as_bytes(raw: psycopg.Connection) -> None:
+    """Batches go as arrays: in their text form every element would be searched for what it must be quoted for.
+
+    One width for all their numbers: else psycopg takes the narrowest, and every combination is another prepared
+    statement. The last one that is registered for a type is taken where no form is asked for.
+    """
+    raw.adapters.register_dumper(list, ListBinaryDumper)
+    raw.adapters.register_dumper(int, Int8BinaryDumper)
+    raw.adapters.register_dumper(int, IntDumper)
 
 
 class PostgresBackend:
