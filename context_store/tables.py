@@ -1,4 +1,4 @@
-"""Every table, with the reason for it. Only `context_store` imports this file.
+"""Every table, with the reason for it, in one file: a schema is read as a whole. Only `context_store` imports it.
 
 Conventions: `*_at`, `*_until` are UTC milliseconds since 1970. Ids are the 63-bit numbers of `ids.py`, made by the
 application, so a batch needs no round trip to learn them. External ids are hashed (SHA-256) before they become

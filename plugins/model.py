@@ -1,4 +1,4 @@
-"""The words of the hub as frozen structs: what crosses the contract, and nothing else does.
+"""The words of the hub as frozen structs: what crosses the contract, and nothing else does. One file: its glossary.
 
 Only these structs, bytes and hash-named blobs pass between the hub and a plugin, so that a plugin
 can run in a process of its own. msgspec constructors check nothing: the hub encodes and decodes
