@@ -26,6 +26,8 @@ MOST_ASKED = 32
 """Different terms of a question; the rest is left out."""
 WALKED = 2000
 """Newest messages that are looked through before the index is asked (PostgreSQL)."""
+FARTHER = 8
+"""Times that, where an eighth of a page was found in them: the index would fetch ten thousand rows for fifty."""
 EXCERPT = 240
 LAST = (1 << 63) - 1
 
@@ -223,6 +225,8 @@ def search(conn: Connection, asked: str, before: int | None = None, limit: int =
         question = " & ".join([*(f"'{word}'" for word in words), *(f"'{word}':*" for word in beginning)])
     given = {"asked": question, "before": LAST if before is None else before, "limit": limit}
     ids = list(conn.scalars(_sqlite if sqlite else _lately, given))
+    if not sqlite and limit > len(ids) >= limit // FARTHER:  # as many again are likely a few steps on
+        ids = list(conn.scalars(_lately, {**given, "walked": WALKED * FARTHER}))
     if not sqlite and len(ids) < limit:
         ids = list(conn.scalars(_ever, given))
     return tuple(fill(Hit, row) for row in conn.execute(_hits, {"ids": ids}))
