@@ -16,9 +16,13 @@ PATTERN_MEM = 1 << 20
 
 
 def re2_options(max_mem: int = MAX_MEM) -> re2.Options:
-    """Without `log_errors = False` the C++ side writes to stderr."""
+    """Without `log_errors = False` the C++ side writes to stderr.
+
+    Nobody asks what a group holds, and a match with groups costs RE2 up to 60 times as much.
+    """
     options = re2.Options()
     options.log_errors = False
+    options.never_capture = True
     options.max_mem = max_mem
     return options
 

@@ -24,8 +24,9 @@ DEPTH = 32
 LONGEST = 1000
 """Characters of a word, phrase or name; a pattern may have ten times as many."""
 
-_ODD = "\n\x01\U0010fffd\n"
-"""What nobody's pattern is about: one that finds it, and the empty text, finds everything."""
+_ODD = ("", "a", "\n\x01\U0010fffd\n", bytes(range(127, 0, -1)).decode())
+"""What nobody's pattern is about, and all of ASCII, each bracket closed before it opens: one that finds each of these
+finds everything. The third is why `^$|a` isn't such a one, the last why `^[^@]*$` isn't."""
 
 MOST_DAYS = 90
 """What the hub counts back."""
@@ -211,7 +212,7 @@ def _pattern(name: str, pattern: Any, path: str, report: Report, scope: Scope) -
         report(path, f"RE2 refuses the pattern: {why}", "look-around and back-references don't exist in RE2")
         return []
     scope.compiled[pattern] = compiled._regexp  # noqa: SLF001  as `Pattern` asks it
-    if compiled.search("") and compiled.search(_ODD):
+    if all(compiled.search(text) for text in _ODD):
         report(path, "the pattern matches every text", "look for an empty branch as in 'vpn|', or leave it out")
     return [Matches(name, pattern)]
 
