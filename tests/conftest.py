@@ -8,6 +8,7 @@ import pytest
 import structlog
 
 from bench.corpus import manifest
+from tests import prepared
 from tests.certificates import Authority
 from tests.servers import Dovecot, PostgreSQL, Redis, room
 from tests.smtpsink import SmtpSink
@@ -71,6 +72,20 @@ def postgresql() -> Iterator[PostgreSQL]:
 def postgresql_url(postgresql: PostgreSQL) -> Iterator[str]:
     """An empty database for this test alone, as an SQLAlchemy URL."""
     url = postgresql.database()
+    yield url
+    postgresql.drop(url)
+
+
+@pytest.fixture(scope="session")
+def migrated(postgresql: PostgreSQL) -> str:
+    """The name of a database that is a good template."""
+    return prepared.template(postgresql)
+
+
+@pytest.fixture
+def prepared_url(postgresql: PostgreSQL, migrated: str) -> Iterator[str]:
+    """As `postgresql_url`, with the schema in it."""
+    url = postgresql.database(migrated)
     yield url
     postgresql.drop(url)
 

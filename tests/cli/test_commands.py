@@ -1,6 +1,7 @@
 """Every command against a hub that a real `trunkline serve` runs."""
 
 import json
+import os
 import signal
 import sqlite3
 import stat
@@ -106,6 +107,33 @@ def test_a_reply_goes_out_by_the_reply_route(served: Desk):
     assert [each["text"] for each in shown["messages"] if each["author"].startswith("agent:")] == ["Bitte neu starten."]
 
 
+def test_files_go_with_a_reply(served: Desk, tmp_path: Path):
+    (tmp_path / "form.txt").write_text("fill it in")
+    (tmp_path / "picture.png").write_bytes(bytes(13 << 20))  # more than other operations may bring over the socket
+    words = ["query", "reply", reference_of(served, "mail"), "Attached.", "--attach", str(tmp_path / "form.txt")]
+    done = served.run(*words, "--yes", "--attach", str(tmp_path / "picture.png"))
+    assert done.returncode == 0, done.stderr
+    assert "+ picture.png (image/png, 13.0 MiB)" in done.stdout
+    shown = served.run("query", "show", reference_of(served, "mail")).stdout
+    assert "+ form.txt (text/plain, 10 B)" in shown
+
+
+def test_a_file_that_is_too_large_or_none_is_refused_with_nothing_sent(served: Desk, tmp_path: Path):
+    reference, file = reference_of(served, "mail"), tmp_path / "disk.img"
+    file.write_bytes(b"")
+    os.truncate(file, 26 << 20)
+    for path, why in (
+        (file, "25.0 MiB go with a reply"),
+        (tmp_path, "it is a folder"),
+        (tmp_path / "no", "No such file"),
+    ):
+        done = served.run("query", "reply", reference, "Not this.", "--yes", "--attach", str(path))
+        assert done.returncode == 1
+        assert "nothing was sent" in done.stderr
+        assert why in " ".join(done.stderr.split())
+    assert "Not this." not in served.run("query", "show", reference).stdout
+
+
 def test_set_changes_and_says_why(served: Desk):
     reference = reference_of(served, "hook")
     done = served.run("query", "set", reference, "--state", "resolved", "--note", "by phone")
@@ -181,10 +209,15 @@ def test_a_second_serve_on_the_same_store_is_refused(served: Desk):
     assert "in use by process" in done.stderr
 
 
-def test_changes_go_to_the_store_itself_when_nobody_serves_it(desk: Desk):
+def test_changes_go_to_the_store_itself_when_nobody_serves_it(desk: Desk, tmp_path: Path):
     desk.serve()
-    reference = desk.json("sample")[0]["reference"]
+    reference = next(each["reference"] for each in desk.json("sample") if each["instance"] == "mail")
     assert desk.stop() == 0
+    file = tmp_path / "form.txt"
+    file.write_text("fill it in")
+    assert desk.run("query", "reply", reference, "Attached.", "--yes", "--attach", str(file)).returncode == 0
+    sent = desk.json("query", "show", reference)["messages"][-1]
+    assert [each["name"] for each in sent["attachments"]] == ["form.txt"]
     assert desk.run("query", "set", reference, "--state", "closed").returncode == 0
     assert desk.json("query", "show", reference)["query"]["state"] == "closed"
 

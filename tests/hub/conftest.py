@@ -19,7 +19,7 @@ def short_folder() -> Iterator[Path]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest) -> str:
     """Nothing is the default: SQLite in the folder of the hub."""
-    return "" if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
+    return "" if request.param == "sqlite" else request.getfixturevalue("prepared_url")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from hub import operations
 from hub.app import Hub, build
 from hub.config import load_config
 from plugins import Claim, Edited, Fact, Identity, Message, Receipt
+from tests.prepared import put_sqlite
 
 PLUGINS = """
 [hub]
@@ -159,6 +160,8 @@ class Desk:
         self.values |= values
         (self.folder / "plugins.toml").write_text(PLUGINS.format_map(self.values))
         (self.folder / "rules.toml").write_text(self.rules)
+        if not self._store:
+            put_sqlite(self.folder / "var" / "trunkline.db")
         self.hub = build(load_config(self.folder / "plugins.toml", {}), self.clock)
         await self.hub.start()
         self._web = aiohttp.ClientSession(f"http://127.0.0.1:{self.hub.port}")

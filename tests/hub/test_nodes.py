@@ -18,13 +18,13 @@ Two = tuple[Desk, Desk]
 
 
 @pytest.fixture
-async def nodes(postgresql_url: str, redis_server: Redis) -> AsyncIterator[Two]:
+async def nodes(prepared_url: str, redis_server: Redis) -> AsyncIterator[Two]:
     """Both run."""
     async with AsyncExitStack() as stack:
         desks = []
         for _ in range(2):
-            desk = await stack.enter_async_context(installed(stack.enter_context(room("hub")), postgresql_url))
-            store = f'store = "{postgresql_url}"\nfabric = "{redis_server.url}"'
+            desk = await stack.enter_async_context(installed(stack.enter_context(room("hub")), prepared_url))
+            store = f'store = "{prepared_url}"\nfabric = "{redis_server.url}"'
             await desk.start(store=store, lease=1.0, more='[instance.radio]\nkind = "radio"')
             desks.append(desk)
         yield desks[0], desks[1]

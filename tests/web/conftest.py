@@ -36,6 +36,10 @@ listen = "127.0.0.1:0"
 kind = "portal"
 name = "Ask the service desk"
 
+[instance.support-mail]
+kind = "email"
+address = "support@acme.test"
+
 [instance.desk]
 kind = "desk"
 name = "Walk-in desk"
@@ -72,20 +76,21 @@ class Operations:
 
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     to: Identity = field(default_factory=lambda: Identity(scheme="email", value="ann@acme.test"))
+    through: str = "support-mail"
     refuse: str = ""
     receipt: str = ""
 
     async def recipient(self, hub: Any, actor: str, reference: str, to_message: int | None = None) -> Any:
         if self.refuse:
             raise ValueError(self.refuse)
-        return self.to, "support-mail"
+        return self.to, self.through
 
     async def reply(
         self, hub: Any, actor: str, query: str, text: str, *, public: bool = True, to_message: int | None = None,
-        once: str = "",
+        once: str = "", files: Any = (),
     ) -> Any:  # fmt: skip
         assert once
-        self.calls.append(("reply", actor, query, text, to_message))
+        self.calls.append(("reply", actor, query, text, to_message, *([files] if files else [])))
 
     async def set_query(self, hub: Any, actor: str, reference: str, changes: Any) -> Any:
         self.calls.append(("set_query", actor, reference, changes))

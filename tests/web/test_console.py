@@ -1,14 +1,18 @@
 """What the pages show and do."""
 
 import html
+import io
 import re
 
+import aiohttp
+import pytest
 from sqlalchemy import select, update
 
 from context_store import tables as t
 from hub.web.queries import FOUND
 from hub.web.upkeep import RULES
-from plugins import CAUSES, Identity
+from hub.web.upload import LARGEST
+from plugins import CAUSES, Identity, Media
 
 NO_REDIRECT = {"allow_redirects": False}
 
@@ -131,6 +135,56 @@ async def test_a_reply_is_held_back_if_the_recipient_changed_meanwhile(client, d
     answer = await browser.post(path, data=form, **NO_REDIRECT)
     assert answer.status == 409
     assert "secret words" in await answer.text()
+    assert desk.operations.calls == []
+
+
+def reply_form(**more):
+    form = aiohttp.FormData(default_to_multipart=True)
+    values = {"once": "word", "recipient": "email ann@acme.test support-mail", "to_message": "", "text": "Here it is."}
+    for name, value in (values | more).items():
+        form.add_field(name, value)
+    return form
+
+
+async def test_a_reply_takes_files_and_says_how_large_they_may_be(client, desk):
+    path = f"/console/queries/{desk.ids['vpn']['reference']}"
+    assert "at most 10, 18.8 MiB each and 25 MiB together" in await page(client, path)
+    form = reply_form()
+    form.add_field("files", b"\x00\xff", filename="a.bin", content_type="image/png")
+    form.add_field("files", b"", filename="", content_type="application/octet-stream")
+    browser = await client("agent")
+    assert (await browser.post(f"{path}/reply", data=form, **NO_REDIRECT)).status == 303
+    files = (Media(name="a.bin", type="image/png", data=b"\x00\xff"),)
+    assert desk.operations.calls == [("reply", "agent", desk.ids["vpn"]["reference"], "Here it is.", None, files)]
+
+
+async def test_files_that_are_far_too_large_leave_the_text_in_the_form(client, desk):
+    form = reply_form(text="words <kept>")
+    form.add_field("files", io.BytesIO(bytes(LARGEST)), filename="disk.img")
+    browser = await client("agent")
+    answer = await browser.post(f"/console/queries/{desk.ids['vpn']['reference']}/reply", data=form, **NO_REDIRECT)
+    text = await answer.text()
+    assert answer.status == 413
+    assert "Nothing was sent: the files are too large" in text
+    assert "words &lt;kept&gt;</textarea>" in text
+    assert desk.operations.calls == []
+
+
+async def test_an_instance_that_sends_no_files_offers_none(client, desk):
+    desk.operations.through = "hooks"
+    text = await page(client, f"/console/queries/{desk.ids['vpn']['reference']}")
+    assert "No files can be sent through hooks." in text
+    assert 'type="file"' not in text
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"--b\r\nnonsense", b'--b\r\nContent-Disposition: form-data; name="text"\r\n\r\ncut']
+)
+async def test_a_form_with_files_that_breaks_off_sends_nothing(client, desk, body):
+    browser = await client("agent")
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    path = f"/console/queries/{desk.ids['vpn']['reference']}/reply"
+    assert (await browser.post(path, data=body, headers=headers)).status == 400
     assert desk.operations.calls == []
 
 

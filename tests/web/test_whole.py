@@ -82,8 +82,16 @@ async def test_a_form_becomes_a_query_and_its_answer_a_caught_mail(chromium, hub
     assert await asyncio.to_thread(Path(kept).read_bytes) == b"line one\n"
 
     await page.fill("#text", "We are on it.")
+    answer = {"name": "steps.txt", "mimeType": "text/plain", "buffer": b"one, two\n"}
+    await page.set_input_files("#files", answer | {"buffer": bytes(19 << 20)})
+    assert await page.locator("#files").evaluate("file => file.validationMessage") == "These files are too large."
+    await page.set_input_files("#files", answer)
     await page.get_by_role("button", name="Send to ann@acme.test").click()
-    await page.locator("article", has_text="We are on it.").wait_for()
+    sent = page.locator("article", has_text="We are on it.")
+    async with page.expect_download() as download:
+        await sent.get_by_role("link", name="steps.txt").click()
+    kept = await (await download.value).path()
+    assert await asyncio.to_thread(Path(kept).read_bytes) == b"one, two\n"
     await page.locator("details", has_text="Write a note").locator("summary").click()
     await page.fill("#note", "Ask Bob about the gateway.")
     await page.get_by_role("button", name="Keep note").click()

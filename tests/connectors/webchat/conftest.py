@@ -34,7 +34,7 @@ async def until(true: Callable[[], Any], seconds: float = 15) -> None:
 @pytest.fixture
 async def desk(request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
     """A hub that runs, with a web chat; on PostgreSQL where a test asks for it."""
-    store_url = request.getfixturevalue("postgresql_url") if getattr(request, "param", "") == "postgresql" else ""
+    store_url = request.getfixturevalue("prepared_url") if getattr(request, "param", "") == "postgresql" else ""
     with room("chat") as folder:
         for name, text in {"chat.secret": "s" * 40, "jwt.key": JWT_KEY}.items():
             (folder / name).write_text(text)

@@ -150,9 +150,9 @@ async def test_new_query_of_a_signed_in_person_is_theirs_whatever_the_form_says(
 # ---- the other store -----------------------------------------------------------------------------------
 
 
-async def test_postgresql_does_the_same(short_folder, postgresql_url):
+async def test_postgresql_does_the_same(short_folder, prepared_url):
     """One walk through everything that asks the store."""
-    async for desk in portal_in(short_folder, postgresql_url):
+    async for desk in portal_in(short_folder, prepared_url):
         made: list[Browser] = []
 
         def browser(desk: Desk = desk, made: list[Browser] = made) -> Browser:
