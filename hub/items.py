@@ -87,35 +87,39 @@ class Judge:
 
     def envelope(self, parsed: Parsed) -> None:
         """All items of an envelope; it is parked if one of them needs a person, its other items are not held."""
-        parked = ""
+        parked = None
         if parsed.envelope.id in self.draft.known.tried:
             self.draft.batch.retried.append(parsed.envelope.id)
         for n, item in enumerate(parsed.items):
             parked = self._item(parsed, n, item) or parked
         if parked:
-            self.draft.batch.parked.append((parsed.envelope.id, "parse_refused", canonical(parked)))
+            cause, why = parked
+            self.draft.batch.parked.append((parsed.envelope.id, cause, canonical(why)))
         else:
             self.draft.batch.done.append(parsed.envelope.id)
 
-    def _item(self, parsed: Parsed, n: int, item: Item) -> str:
-        """Judge one item and note its outcome; returns why a person must look, or ""."""
+    def _item(self, parsed: Parsed, n: int, item: Item) -> tuple[str, str] | None:
+        """Judge one item and note its outcome; returns (cause, words) if a person must look."""
         envelope, instance = parsed.envelope, self._instances[parsed.envelope.instance]
         if isinstance(item, Skipped):
             outcome = "parked" if item.park else "skipped"
             self._note(parsed, n, "skipped", outcome, item.reason)
-            return item.reason if item.park else ""
+            return ("parse_refused", item.reason) if item.park else None
         kind, key = type(item).__name__.lower(), item_hash(instance.id, item, parsed)
         if key in self.draft.known.items:
             self._note(parsed, n, kind, "duplicate", "the same item was recorded before")
-            return ""
+            return None
         outcome, reason, message = self._apply(item, instance, envelope.id)
+        if outcome == "parked":  # without its key: a person may let it come again
+            self._note(parsed, n, kind, outcome, reason)
+            return "capped", reason
         values = apply.waiting_row(self.draft, item, instance.id) if outcome == "waiting" else {}
         number = self._note(parsed, n, kind, outcome, reason, key_hash=key, message_id=message, **values)
         if outcome == "waiting":
             apply.wait(self.draft, number, item, instance.id)
         if key is not None:
             self.draft.known.items.add(key)
-        return ""
+        return None
 
     def _note(self, parsed: Parsed, n: int, kind: str, outcome: str, reason: str, **values: Any) -> int:
         """The item's row. An envelope that was parked and released keeps those of its first time, save the parked."""
@@ -164,8 +168,9 @@ class Judge:
             return "echo", "our own message came back", None
         stranger = identity_hash(item.sender.identity) not in self.draft.known.identities
         sender = recognise(self.draft, item, self._directory)
-        if too_many := _too_many(item, sender):
-            return "capped", too_many, None
+        if envelope not in self.draft.known.tried and (too_many := _too_many(item, sender)):
+            return "parked", too_many, None
+        again = bool(item.digest and self.draft.known.messages.get(message_hash(instance.id, item.key)))
         place = find_matter(self.draft, item, sender, instance.channel, instance.id, self._keys)
         message = self._record(item, instance, envelope, sender, place)
         if stranger and instance.has("profiles"):
@@ -178,7 +183,7 @@ class Judge:
         remember(self.draft.known, self._judging.asked, sender.user_id, item, fresh=place.fresh)
         for waiting in self.draft.known.waiting.pop(message.key_hash, ()):
             apply.waited(self.draft, message, waiting)
-        return "recorded", "", message.id
+        return "recorded", "another message came under the same key" if again else "", message.id
 
     def _is_own(self, item: Message, instance: str) -> bool:
         """By our signature, or by the id that the channel gave to what we sent."""

@@ -24,8 +24,9 @@ def item_hash(instance: str, item: Item, parsed: Parsed) -> bytes | None:
     if isinstance(item, Skipped) or not protected("items"):
         return None
     revision = str(item.revision) if isinstance(item, Ticket) else ""
+    digest = item.digest if isinstance(item, Message) else ""
     body = parsed.envelope.body_hash if parsed.envelope.collision else b""
-    return hash_key("item", instance, type(item).__name__, item.key, revision, body)
+    return hash_key("item", instance, type(item).__name__, item.key, revision, digest, body)
 
 
 def lately(now: int) -> int:

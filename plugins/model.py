@@ -222,6 +222,8 @@ class Message(Struct, frozen=True, kw_only=True, tag="message"):
 
     key: Annotated[str, Meta(min_length=1)]
     """The provider's id, unique within the instance; one POST may carry many messages."""
+    digest: Annotated[str, Meta(max_length=100)] = ""
+    """Where keys come from programs that may use one twice: with another digest the same key is another message."""
     thread: str = ""
     """The conversation as the channel itself proves it. "" where the channel has no proof (mail)."""
     sender: Claim

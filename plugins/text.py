@@ -51,8 +51,8 @@ def _a_labels(text: str) -> str:
 def canonical_email(text: str) -> str:
     """A mail address in the form in which identities are compared; any text has one, and its form is its own.
 
-    The local part is case folded (RFC 5321 §2.4 lets a host tell cases apart; none that people use does) and loses
-    quotes that it does not need (§4.1.2).
+    The local part is put in lower case (RFC 5321 §2.4 lets a host tell cases apart; none that people use does) and
+    loses quotes that it does not need (§4.1.2).
     """
     local, at, domain = unicodedata.normalize("NFKC", text).strip().rpartition("@")
     if not at:
@@ -82,6 +82,7 @@ def spelled_address(identity: Identity) -> str:
 
 
 def _folded(text: str) -> str:
+    """Lower case, not folded: folding makes `ss` of `ß`, and these are two mailboxes."""
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())

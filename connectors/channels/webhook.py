@@ -7,7 +7,7 @@
 
     {
       "type": "message",                               may be left out
-      "id": "chat-42-7",                               unique in this instance; default: the webhook-id
+      "id": "chat-42-7",                               default: the webhook-id; the same with other content is another
       "at": "2026-11-21T12:00:00Z",                    with its zone; default: the time of receipt
       "sender": {"scheme": "email", "value": "ann@acme.test", "name": "Ann"},
       "thread": "chat-42",                             the conversation, if the caller knows one
@@ -213,6 +213,7 @@ class WebhookConnector:
             return _parked(error)
         return Message(
             key=said.id or key,
+            digest=hashlib.sha256(msgspec.json.encode(said)).hexdigest() if said.id else "",
             thread=said.thread,
             sender=self._claim(said.sender),
             at=_plausible(said.at, envelope.at),

@@ -105,6 +105,7 @@ def test_every_field_reaches_the_message(hook):
     [message] = parse(hook, FULL)
     assert message == Message(
         key="chat-42-7",
+        digest=message.digest,
         thread="chat-42",
         sender=message.sender,
         at=datetime(2026, 11, 21, 10, 59, tzinfo=UTC),
@@ -118,6 +119,14 @@ def test_every_field_reaches_the_message(hook):
         fields={"floor": "3"},
         media=(Media(name="log.txt", type="text/plain", data=b"bytes"),),
     )
+
+
+def test_same_id_with_other_content_has_another_digest_and_with_the_same_none(hook):
+    said = {"id": "1", "sender": ANN, "text": "a"}
+    [one, same, other] = (parse(hook, each)[0] for each in (said, dict(reversed(said.items())), said | {"text": "b"}))
+    assert (one.key, one.digest) == (same.key, same.digest)
+    assert other.key == one.key
+    assert other.digest != one.digest
 
 
 def test_sender_of_the_bound_scheme_is_authenticated_by_its_issuer(hook):

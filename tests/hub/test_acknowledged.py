@@ -48,14 +48,18 @@ async def test_automatic_mail_is_kept_and_never_answered(desk: Desk, automatic: 
     assert await desk.column("SELECT state FROM queries") == ["closed"]
 
 
-async def test_automatic_messages_of_one_sender_are_capped(desk: Desk):
+async def test_automatic_messages_beyond_the_cap_wait_for_a_person(desk: Desk):
     await desk.say(*(mail(f"m{n}", automatic="reply") for n in range(15)), to="mail")
     await desk.say(*(mail(f"n{n}", automatic="reply") for n in range(15)), to="mail")
     outcomes = await desk.column("SELECT outcome FROM items ORDER BY id")
-    assert (outcomes.count("recorded"), outcomes.count("capped")) == (20, 10)
-    assert set(await desk.column("SELECT reason FROM items WHERE outcome = 'capped'")) == {
-        "more than 20 automatic messages of this address within an hour"
-    }
+    assert (outcomes.count("recorded"), outcomes.count("parked")) == (20, 10)
+    assert await desk.rows("SELECT cause, trace FROM envelopes WHERE state = 'parked'") == [
+        ("capped", "more than 20 automatic messages of this address within an hour")
+    ]
+    await desk.operate("release", "boss")
+    await desk.settle()
+    assert await desk.number("SELECT count(*) FROM messages WHERE direction = 'in'") == 30
+    assert await desk.number("SELECT count(*) FROM envelopes WHERE state = 'parked'") == 0
 
 
 @pytest.mark.parametrize("automatic", ["bounce", "receipt", "report"])
@@ -74,7 +78,7 @@ async def test_reports_of_one_address_are_bounded_by_day_and_its_word_on_ours_st
         )
     await desk.say(mail("c", "daemon@other.test", automatic="bounce"), receipt(ours, "failed"), to="mail")
     rows = await desk.rows("SELECT outcome, count(*) FROM items GROUP BY outcome ORDER BY outcome")
-    assert rows == [("capped", REPORTS_MOST - 2), ("recorded", REPORTS_MOST + 3)]
+    assert rows == [("parked", REPORTS_MOST - 2), ("recorded", REPORTS_MOST + 3)]
     assert await desk.column("SELECT delivery FROM messages WHERE direction = 'out'") == ["failed"]
     desk.clock.by += timedelta(hours=25)
     await desk.say(mail("d", "mailer-daemon@acme.test", automatic="bounce"), to="mail")

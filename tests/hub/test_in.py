@@ -38,6 +38,18 @@ async def test_another_body_under_the_same_key_is_kept_flagged_and_recorded(desk
     assert await desk.column("SELECT text FROM messages WHERE direction = 'in' ORDER BY id") == ["one", "two"]
 
 
+async def test_key_that_a_program_used_twice_names_two_messages_and_their_repetition_none(desk: Desk):
+    one, two = (message("1", text=text, sender=text, digest=text) for text in ("one", "two"))
+    await desk.say(one, key="k1")
+    await desk.say(two, one, key="k2")
+    assert await desk.column("SELECT text FROM messages WHERE direction = 'in' ORDER BY id") == ["one", "two"]
+    assert await desk.rows("SELECT outcome, reason FROM items ORDER BY id") == [
+        ("recorded", ""),
+        ("recorded", "another message came under the same key"),
+        ("duplicate", "the same item was recorded before"),
+    ]
+
+
 async def test_items_that_are_batched_anew_are_recorded_once(desk: Desk):
     one, two, three = message("m1"), message("m2"), message("m3")
     await desk.say(one, two, key="k1")

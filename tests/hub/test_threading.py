@@ -250,6 +250,11 @@ async def test_stranger_who_spells_an_address_first_does_not_spoil_it(desk: Desk
     assert {body["to"]["value"] for body in await desk.sent()} == {"ann@acme.test"}
 
 
+async def test_sharp_s_and_two_of_them_are_two_mailboxes(desk: Desk):
+    await desk.say(mail("m0", sender="vane\u00dfa@acme.test"), mail("m1", sender="Vanessa@acme.test"), to="mail")
+    assert {body["to"]["value"] for body in await desk.sent()} == {"vane\u00dfa@acme.test", "Vanessa@acme.test"}
+
+
 async def test_own_echo_drops_out_with_a_reason(desk: Desk):
     await desk.say(message("m1"))
     ours, ref = (await desk.sent())[0]["key"], desk.far("chat").ledger[0].ref
