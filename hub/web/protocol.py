@@ -1,8 +1,10 @@
 """aiohttp below the application: its answers to broken HTTP carry our headers and leave one line in the log.
 
-aiohttp answers these before any middleware or signal runs, names its own version, and logs a trace for each.
+aiohttp answers these before any middleware or signal runs, names its own version, and logs a trace for each. And who
+connects must ask for something soon: aiohttp lets silence, and heads that never end, hold a file for an hour.
 """
 
+import asyncio
 from typing import Any
 
 import structlog
@@ -15,7 +17,26 @@ log = structlog.get_logger("trunkline.web")
 
 
 class _Protocol(web.RequestHandler):
-    __slots__ = ()
+    __slots__ = ("_first", "_first_head")
+
+    def __init__(self, manager: web.Server, *, first_head: float, **settings: Any) -> None:
+        super().__init__(manager, **settings)
+        self._first_head = first_head
+        self._first: asyncio.TimerHandle
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Later heads, half of one too, are `keepalive_timeout`'s: aiohttp's timer knows only whole ones."""
+        super().connection_made(transport)
+        self._first = self._loop.call_later(self._first_head, self._too_late)
+
+    def _too_late(self) -> None:
+        if not self._request_count:
+            self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The timer would hold on to us."""
+        self._first.cancel()
+        super().connection_lost(exc)
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

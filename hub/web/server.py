@@ -27,6 +27,10 @@ CONSOLE: tuple[Route, ...] = (
 """Every console route with the role that it needs: the one place to read them."""
 LINGER = 5.0
 """Seconds in which the rest of a refused body is read and thrown away: closing at once would take the answer along."""
+FIRST_HEAD = 30.0
+"""Seconds in which a new connection has sent a whole head, however slowly; then it is closed. Bodies: `bodies`."""
+IDLE = 75.0
+"""Seconds from an answer to the next whole head; then it is closed. Proxies keep an idle connection for less (60)."""
 
 
 def make_app(hub: Rooms, operations: Operations) -> web.Application:
@@ -66,6 +70,13 @@ def make_app(hub: Rooms, operations: Operations) -> web.Application:
     return app
 
 
-def runner(app: web.Application) -> web.AppRunner:
+def runner(app: web.Application, *, first_head: float = FIRST_HEAD, idle: float = IDLE) -> web.AppRunner:
     """Bodies stay packed (signatures are over bytes as sent, and nothing unpacks to gigabytes); no access log."""
-    return Runner(app, auto_decompress=False, access_log=None, lingering_time=LINGER)
+    return Runner(
+        app,
+        auto_decompress=False,
+        access_log=None,
+        lingering_time=LINGER,
+        keepalive_timeout=idle,
+        first_head=first_head,
+    )
