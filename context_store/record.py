@@ -17,6 +17,7 @@ from context_store import bulk
 from context_store import tables as t
 from context_store.among import MOST_VALUES
 from context_store.errors import StoreError
+from context_store.journal import INLINE
 from context_store.pending import Outcome, settle
 from context_store.people import relink
 
@@ -122,6 +123,13 @@ class Batch:
         self.rows[table].append(row)
         if table == "queries":
             self.fresh_queries[values["id"]] = row
+
+    def keep(self, sha: bytes, data: bytes) -> None:
+        """The bytes of an attachment, by their hash: one more reference; what is too long for a row is a file."""
+        self.blobs[sha] = (len(data), data if len(data) <= INLINE else None)
+        self.blob_refs[sha] += 1
+        if len(data) > INLINE:
+            self.large[sha] = data
 
     def triaged(self, query_id: int, **values: Any) -> None:
         """What triage says, on the row of a query that this batch makes, or of one that is judged again."""

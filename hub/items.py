@@ -45,8 +45,6 @@ from plugins import (
     Touched,
 )
 
-INLINE = 256 << 10
-"""Attachments up to here stand in the database, larger ones in the folder."""
 AUTOMATIC_MOST = 20
 """Automatic messages of one identity within an hour; more are a loop (R16)."""
 REPORTS_MOST = 200
@@ -216,10 +214,7 @@ class Judge:
         sha = sha256(media.data).digest() if media.data is not None else None
         size = len(media.data or b"")
         if sha is not None and media.data is not None:
-            self.draft.batch.blobs[sha] = (size, media.data if size <= INLINE else None)
-            self.draft.batch.blob_refs[sha] += 1
-            if size > INLINE:
-                self.draft.batch.large[sha] = media.data
+            self.draft.batch.keep(sha, media.data)
         self.draft.batch.insert(
             "attachments", message_id=message.id, n=n, sha256=sha, name=canonical(media.name, 500),
             type=canonical(media.type, 200), size=size, content_id=canonical(media.content_id, 500),

@@ -474,6 +474,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     max_media: int = 0
     """Bytes of one attachment."""
     media: bool = False
+    """Of a Sender: answers may carry files (`Outgoing.media`). None are given where `fallback_after` is set: the letter
+    that brings what nobody fetched has the text alone."""
     sends_to: frozenset[str] = frozenset()
     """Schemes of the identities that a Sender delivers to: where an answer may go through this instance."""
     own: frozenset[Identity] = frozenset()

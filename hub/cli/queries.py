@@ -1,6 +1,10 @@
 """`trunkline query …`: read, answer and change queries."""
 
+import errno
+import mimetypes
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -12,7 +16,9 @@ from context_store.shapes import ClockView, QueryFilter, QueryView
 from hub.cli import lists
 from hub.cli.access import perform, reading
 from hub.cli.common import DEFAULT, WELL, Absent, CommandError, Common, Limit, Usage
-from hub.cli.output import as_json, out, say, table, visible, when
+from hub.cli.output import as_json, out, say, size, table, visible, when
+from hub.plain import read_plain
+from plugins import Media
 
 Channel = Literal["email", "chat", "phone", "social", "portal", "walk-in"]
 State = Literal["new", "open", "pending", "on_hold", "resolved", "closed"]
@@ -84,6 +90,10 @@ def reply(
         int | None, Parameter(help="Answer this message, by its id in --json; else the newest.")
     ] = None,
     internal: Annotated[bool, Parameter(help="A note that only agents see.", negative="")] = False,
+    attach: Annotated[
+        tuple[Path, ...],
+        Parameter(help="A file that goes with it; may be given several times.", negative="", show_default=False),
+    ] = (),
     yes: Annotated[
         bool, Parameter(help="Send without asking; needed where there is no terminal.", negative="")
     ] = False,
@@ -93,11 +103,14 @@ def reply(
 
     trunkline query reply TL-4F7K2Q "It works again. Please try." --yes
     trunkline query reply TL-4F7K2Q - --yes < answer.txt
+    trunkline query reply TL-4F7K2Q "The form that you need." --attach form.pdf
     """
+    if internal and attach:
+        raise Usage("a note takes no files")
     words = sys.stdin.read() if text == "-" else text
     if not words.strip():
         raise CommandError("the answer is empty")
-    name = _canonical(reference)
+    name, files = _canonical(reference), _files(attach)
     with reading(common) as conn:
         _view(conn, name)
     if internal:
@@ -107,9 +120,11 @@ def reply(
         who = perform(common, "recipient", reference=name, to_message=to_message)
         if not common.json:
             say(visible(f"To {_recipient(who)}"))
+            for file in files:
+                say(visible(f"   + {file.name} ({file.type}, {size(len(file.data or b''))})"))
         if not yes and not _agreed():
             raise CommandError("nothing was sent: add --yes")
-        done = perform(common, "reply", query=name, text=words, to_message=to_message)
+        done = perform(common, "reply", query=name, text=words, to_message=to_message, files=files)
     if common.json:
         as_json({"recipient": who, "result": done})
     else:
@@ -162,6 +177,23 @@ def set_(
     else:
         _head(found)
     return WELL
+
+
+def _files(paths: Sequence[Path]) -> list[Media]:
+    """What the socket would not take is not even read; the hub decides about the rest."""
+    from hub.files import TOGETHER  # noqa: PLC0415  # whoever only reads must not load the whole hub
+
+    files, left = list[Media](), TOGETHER
+    for path in paths:
+        try:
+            data = read_plain(path, left)
+        except OSError as error:
+            more = f" ({size(TOGETHER)} go with a reply)" if error.errno == errno.EFBIG else ""
+            raise CommandError(f"nothing was sent: {path} can't be attached: {error.strerror}{more}") from error
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        files.append(Media(name=path.name, type=kind, data=data))
+        left -= len(data)
+    return files
 
 
 def _canonical(reference: str) -> str:

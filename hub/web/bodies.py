@@ -75,26 +75,31 @@ BODIES = web.AppKey("bodies", Bodies)
 class Reading:
     """The body as it was sent, counted until the block ends; `limit` 0: read, and nothing of it kept.
 
+    `begin`: no more than its first `limit` bytes, however long it is.
+
     Entering raises HTTPRequestEntityTooLarge (found out before the rest is read), HTTPRequestTimeout,
     HTTPTooManyRequests and HTTPServiceUnavailable.
     """
 
-    __slots__ = ("_bodies", "_counted", "_limit", "_peer", "_request")
+    __slots__ = ("_begin", "_bodies", "_counted", "_limit", "_peer", "_request")
 
-    def __init__(self, bodies: Bodies, peer: str, request: web.BaseRequest, limit: int) -> None:
+    def __init__(self, bodies: Bodies, peer: str, request: web.BaseRequest, limit: int, *, begin: bool = False) -> None:
         """Counts nothing yet."""
         self._bodies, self._peer, self._request, self._limit = bodies, peer, request, limit
+        self._begin = begin
         self._counted = 0
 
     async def __aenter__(self) -> bytes:
         announced = (self._request.content_length or 0) if self._limit else 0
+        if self._begin:
+            announced = min(announced, self._limit)
         if announced > self._limit:
             raise _too_large(self._limit, announced)
         self._bodies.enter(self._peer)
         try:
             if announced:
                 self._grow(announced, announced)
-                if self._request.content.is_eof():  # it came with its head, as most webhooks do
+                if self._request.content.is_eof() and not self._begin:  # it came with its head, as most webhooks do
                     return self._request.content.read_nowait()
             return await self._read()
         except BaseException:
@@ -113,6 +118,8 @@ class Reading:
                         continue
                     size = len(read) + len(chunk)
                     if size > self._limit:
+                        if self._begin:
+                            return bytes(read + chunk[: self._limit - len(read)])
                         raise _too_large(self._limit, size)
                     if size > self._counted:
                         self._grow(size - self._counted, size)
@@ -128,9 +135,9 @@ class Reading:
         self._counted += more
 
 
-def body(request: web.Request, limit: int) -> Reading:
+def body(request: web.Request, limit: int, *, begin: bool = False) -> Reading:
     """The body of a request that a page or a connector's socket gets."""
-    return Reading(request.app[BODIES], peer_of(request), request, limit)
+    return Reading(request.app[BODIES], peer_of(request), request, limit, begin=begin)
 
 
 def _too_large(limit: int, size: int) -> web.HTTPException:

@@ -7,6 +7,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from hub.files import TOGETHER
 from hub.rooms import Rooms
 from hub.web.health import PRIVATE, healthz
 from hub.web.metrics import SCRAPE, Scrape, metrics
@@ -16,7 +17,8 @@ from plugins import TrunklineError
 
 log = structlog.get_logger("trunkline.ops")
 
-LARGEST = 16 << 20
+LARGEST = (16 << 20) + TOGETHER * 4 // 3
+"""Bytes of a request; files of a reply come in base64."""
 NAMES = frozenset({
     "reply", "set_query", "note", "merge", "unmerge", "release", "reprocess", "recipient",
     "record_contact", "let_go", "hold_back", "send_to", "announce", "end_announcement", "set_user", "rules_edit",

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from hub.rooms import Rooms
-from plugins import Identity
+from plugins import Identity, Media
 
 
 class Operations(Protocol):
@@ -24,6 +24,7 @@ class Operations(Protocol):
         public: bool = True,
         to_message: int | None = None,
         once: str = "",
+        files: Sequence[Media] = (),
     ) -> Any: ...
     async def recipient(
         self, hub: Rooms, actor: str, reference: str, to_message: int | None = None

@@ -1,6 +1,7 @@
 """Queries: the list, one query, a user's journey, and what an agent does to them."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
@@ -12,11 +13,14 @@ from context_store.references import canonical_reference
 from context_store.search import search
 from context_store.shapes import QueryFilter, QueryRow, QueryView
 from context_store.text import canonical
+from hub.files import MOST_FILES, TOGETHER, most_of
 from hub.pins import shown
 from hub.web.fit import LETTERS, fitting
 from hub.web.guard import AGENT, Route
 from hub.web.login import form, page
-from hub.web.site import HUB, OPERATIONS, number, optional_number, problem_page
+from hub.web.site import HUB, OPERATIONS, number, optional_number, problem_page, size
+from hub.web.upload import form_with_files
+from plugins import Media
 from routing.actions import SETS
 from routing.matrix import IMPACTS, URGENCIES
 
@@ -26,6 +30,10 @@ SHOWN = 100
 MESSAGES = 200
 FOUND = 20
 GONE = "There is no such query."
+TOO_LARGE = (
+    f"Nothing was sent: the files are too large, at most {size(TOGETHER)} go with a reply. "
+    "Choose others; the text stands below."
+)
 
 
 def _position(text: str) -> tuple[int, int] | None:
@@ -78,8 +86,9 @@ async def found_query(request: web.Request) -> int:
 
 
 async def _view(
-    request: web.Request, *, status: int = 200, draft: str = "", wrong: str = "", pin: str = ""
-) -> web.Response:
+    request: web.Request, *, status: int = 200, draft: str = "", wrong: str = "", pin: str = "",
+    to_message: int | None = None,
+) -> web.Response:  # fmt: skip
     hub = request.app[HUB]
     root = await found_query(request)
     before = optional_number(request.query.get("before"))
@@ -89,7 +98,7 @@ async def _view(
     kept = fitting(view.messages[::-1])
     if kept < len(view.messages):
         view = replace(view, messages=view.messages[-kept:], earlier=True)
-    to_message = optional_number(request.query.get("to"))
+    to_message = to_message or optional_number(request.query.get("to"))
     people = await hub.store.read(agents.list_agents)
     return await page(
         request,
@@ -99,6 +108,8 @@ async def _view(
         to_message=to_message,
         recipient=await _recipient(request, view, to_message),
         draft=draft,
+        most_files=MOST_FILES,
+        together=TOGETHER,
         once=secrets.token_urlsafe(18),
         wrong=wrong,
         pin=pin,
@@ -118,6 +129,8 @@ class Recipient(Struct, frozen=True):
     value: str = ""
     instance: str = ""
     problem: str = ""
+    most: int = 0
+    """Bytes of one file that can go with it; 0: none can."""
 
     @property
     def key(self) -> str:
@@ -133,7 +146,8 @@ async def _recipient(request: web.Request, view: QueryView, to_message: int | No
         )
     except (LookupError, ValueError) as error:
         return Recipient(problem=str(error))
-    return Recipient(identity.scheme, identity.value, instance)
+    most = most_of(request.app[HUB].instances.get(instance))
+    return Recipient(identity.scheme, identity.value, instance, most=most)
 
 
 async def _show(request: web.Request) -> web.StreamResponse:
@@ -146,14 +160,17 @@ def _back(request: web.Request, anchor: str = "") -> web.StreamResponse:
 
 async def _reply(request: web.Request) -> web.StreamResponse:
     """Send only to whom the agent saw: a new message may have changed the recipient meanwhile."""
-    hub, given = request.app[HUB], await form(request)
+    hub, (given, files, too_large) = request.app[HUB], await form_with_files(request)
     text, seen = given.get("text", "").strip(), given.get("recipient", "")
-    if not text:
-        return await _view(request, status=400, wrong="The reply is empty.")
     to_message = optional_number(given.get("to_message"))
+    if too_large:
+        return await _view(request, status=413, draft=text, wrong=TOO_LARGE, to_message=to_message)
+    if not text:
+        return await _view(request, status=400, wrong="The reply is empty.", to_message=to_message)
     view = await hub.store.read(views.show_query, await found_query(request), None, 1, 0)
     if view is None or (await _recipient(request, view, to_message)).key != seen:
-        return await _view(request, status=409, draft=text, wrong="The recipient has changed. Look again, then send.")
+        wrong = "The recipient has changed. Look again, then send."
+        return await _view(request, status=409, draft=text, wrong=_again(wrong, files))
     try:
         await request.app[OPERATIONS].reply(
             hub,
@@ -163,10 +180,16 @@ async def _reply(request: web.Request) -> web.StreamResponse:
             public=True,
             to_message=to_message,
             once=_word(given),
+            files=files,
         )
     except (LookupError, ValueError) as error:
-        return await _view(request, status=409, draft=text, wrong=str(error))
+        return await _view(request, status=409, draft=text, wrong=_again(str(error), files), to_message=to_message)
     return _back(request, "#newest")
+
+
+def _again(wrong: str, files: Sequence[Media]) -> str:
+    """A page can't fill in files as it does the text."""
+    return f"{wrong.rstrip('.')}. Files must be chosen again; the text stands below." if files else wrong
 
 
 def _word(given: dict[str, str]) -> str:

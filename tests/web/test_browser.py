@@ -173,6 +173,8 @@ async def test_an_agent_logs_in_and_works_by_keyboard_alone(chromium, desk):
     await page.keyboard.press("r")
     await page.keyboard.type("On it.")
     await page.keyboard.press("Tab")
+    assert await page.locator("#files").evaluate("file => file === document.activeElement")
+    await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
     await page.wait_for_url(f"{desk.url}/console/queries/{desk.ids['vpn']['reference']}#newest")
     assert desk.operations.calls[-1] == ("reply", "agent", desk.ids["vpn"]["reference"], "On it.", None)

@@ -71,11 +71,9 @@ class Webchat:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Receipts come from the widget; nothing of a visitor's file is lost on the way, the desk's lines are text."""
+        """Receipts come from the widget; nothing of a visitor's file is lost on the way; the desk's lines are text."""
         return Capabilities(
             sends_to=frozenset({SCHEME}),
-            media=self._settings.max_file > 0,
-            max_media=self._settings.max_file,
             max_body=max(self._settings.max_file, 1),
             verbs=frozenset({"typing", "receipts"}),
             fallback_after=self._settings.fallback_after,

@@ -39,6 +39,14 @@ document.addEventListener("submit", (event) => {
 });
 window.addEventListener("pageshow", () => document.querySelectorAll("button").forEach((button) => (button.disabled = false)));
 
+// Files that are too large are told before they are on their way.
+document.querySelector("[data-most]")?.addEventListener("change", ({ target }) => {
+  const sizes = [...target.files].map((file) => file.size);
+  const over = sizes.some((size) => size > target.dataset.most) || sizes.reduce((sum, size) => sum + size, 0) > target.dataset.together;
+  target.setCustomValidity(over ? "These files are too large." : "");
+  target.reportValidity();
+});
+
 // ---- the desk: known users while typing, and a form that Ctrl+Enter sends ----
 
 document.querySelector("[data-quick]")?.addEventListener("keydown", (event) => {
