@@ -17,7 +17,6 @@ from context_store.histories import OPEN_STATES, Asked, History, histories
 from context_store.parts import KnownPart, parts_of
 from context_store.text import canonical
 from context_store.underway import Underway, underway
-from context_store.visits import LINK
 
 REPORTS = ("bounce", "receipt", "report")
 """Values of `messages.automatic` that speak of another message."""
@@ -46,9 +45,7 @@ class Wanted:
     reporters: set[bytes] = field(default_factory=set)
     """Identities that sent a report of this batch (a bounce)."""
     mailboxes: set[bytes] = field(default_factory=set)
-    """Of unproved senders."""
-    visitors: set[bytes] = field(default_factory=set)
-    """Identities that ask for a link to sign in with."""
+    """Of unproved senders, and of links to sign in: each link counts under a hash of its own."""
     reports_since: int = 0
     """The smallest id that counts as today."""
     automatic_since: int = 0
@@ -72,8 +69,6 @@ class KnownIdentity:
     automatic_lately: int = 0
     acknowledged_lately: int = 0
     reported_today: int = 0
-    links_lately: int = 0
-    """Sign-in links of the last hour."""
 
 
 @dataclass(slots=True)
@@ -199,9 +194,9 @@ class Known:
     """In force now."""
     tickets: dict[tuple[str, str], KnownTicket] = field(default_factory=dict)
     acknowledged: dict[bytes, int] = field(default_factory=dict)
-    """Unproved mailbox → when it last had an acknowledgement."""
+    """Unproved mailbox → when it last had an acknowledgement; link of a mailbox → when it last went out."""
     acknowledged_lately: int = 0
-    """Unproved mailboxes that had one within the hour."""
+    """How many of all these within the hour."""
 
 
 _m, _q, _th, _i, _u = t.messages.c, t.queries.c, t.threads.c, t.identities.c, t.users.c
@@ -269,11 +264,6 @@ _reports = (
     select(_m.identity_id, func.count())
     .where(_among(_m.identity_id), _is_automatic, _m.automatic.in_(REPORTS), _m.id >= bindparam("since"))
     .group_by(_m.identity_id)
-)
-_links = (
-    select(t.tokens.c.subject_id, func.count())
-    .where(_among(t.tokens.c.subject_id), t.tokens.c.kind == LINK, t.tokens.c.created_at > bindparam("since"))
-    .group_by(t.tokens.c.subject_id)
 )
 _root = t.queries.alias("root")
 _by_user = t.queries.join(t.identities, _i.id == _q.identity_id)
@@ -373,9 +363,6 @@ def _gather_people(conn: Connection, wanted: Wanted, known: Known, now: int) -> 
     reporters = {known.identities[key].id for key in wanted.reporters if key in known.identities}
     for identity_id, n in _rows(conn, _reports, reporters, since=wanted.reports_since):
         known.by_id[identity_id].reported_today = n
-    visitors = {known.identities[key].id for key in wanted.visitors if key in known.identities}
-    for identity_id, n in _rows(conn, _links, visitors, since=now - 3_600_000):
-        known.by_id[identity_id].links_lately = n
     if wanted.mailboxes:
         known.acknowledged = {row.mailbox_hash: row.at for row in _rows(conn, _acknowledged, wanted.mailboxes)}
         lately = select(func.count()).select_from(t.acknowledged).where(_a.at > now - 3_600_000)

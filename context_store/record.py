@@ -75,7 +75,7 @@ class Batch:
     assured: dict[int, int] = field(default_factory=dict)
     """Identity → assurance"""
     acknowledged: dict[bytes, int] = field(default_factory=dict)
-    """Unproved mailbox → when"""
+    """Unproved mailbox, or link to one → when"""
     judged: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Query → what triage says anew"""
     held: dict[int, tuple[str, str, str, int, int | None, str | None]] = field(default_factory=dict)

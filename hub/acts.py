@@ -4,7 +4,6 @@ Done in the pipeline like any message, each with its event. A link is mailed her
 neither the answer nor the time that it takes tells whether we know an address.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -13,16 +12,13 @@ from context_store import tokens
 from context_store.lookups import KnownIdentity, KnownQuery
 from context_store.text import canonical, lane_of
 from context_store.visits import CHOSEN, LINK
-from hub.communicate.acknowledge import Words
-from hub.communicate.route import Speaker, route
+from hub.communicate.acknowledge import Acknowledger, Words
 from hub.config import Config
 from hub.draft import Draft, as_json, identity_hash
 from hub.keys import Keys, query_named_by
 from plugins import Act, Claim, Identity, Message, Outgoing
 
 LINK_LIFE = 15 * 60_000
-MOST_LINKS = 5
-"""Links to one identity within an hour; those that it has work on."""
 CHANNELS = ("", "email", "chat", "phone", "social")
 """What a person may prefer: the form has no way back."""
 
@@ -60,13 +56,13 @@ def _vouched(identity: Identity, proof: str, keys: Keys) -> bool:
     return keys.vouches(proof, identity.scheme, identity.value)
 
 
-def act(draft: Draft, item: Act, instance: str, speakers: Mapping[str, Speaker], keys: Keys, config: Config) -> Result:
+def act(draft: Draft, item: Act, instance: str, letters: Acknowledger, keys: Keys, config: Config) -> Result:
     """(outcome, reason, the root that was closed or reopened)."""
     known = draft.known.identities.get(identity_hash(item.who.identity))
     if known is None:
         return "skipped", "nobody of that name has written to us", None
     if item.what == "sign_in":
-        return (*_link(draft, known, instance, speakers, config), None)
+        return (*_link(draft, known, instance, letters, config), None)
     if not _vouched(item.who.identity, item.who.proof, keys):
         return "skipped", "nobody proved to be this person", None
     if item.what == "prefer":
@@ -74,17 +70,17 @@ def act(draft: Draft, item: Act, instance: str, speakers: Mapping[str, Speaker],
     return _set_state(draft, known, item, keys)
 
 
-def _link(
-    draft: Draft, known: KnownIdentity, instance: str, speakers: Mapping[str, Speaker], config: Config
-) -> tuple[str, str]:
+def _link(draft: Draft, known: KnownIdentity, instance: str, letters: Acknowledger, config: Config) -> tuple[str, str]:
     """No message of the history: an agent who reads it could sign in."""
-    to = Identity(scheme=known.scheme, value=known.value)
-    where = None if known.barred else route(speakers, instance, to)
-    if where is None:
-        return "skipped", "nothing that is configured reaches this address"
-    if known.links_lately >= MOST_LINKS:
-        return "capped", f"more than {MOST_LINKS} links within an hour"
-    known.links_lately += 1
+    said_to = {"to": f"{known.scheme}:{known.value}"}
+    outcome, why, where = "skipped", letters.shuns(known), letters.route(instance, known)
+    if not why and where is None:
+        why = "nothing that is configured reaches this address"
+    elif not why:
+        outcome, why = "capped", letters.links(known)
+    if why or where is None:
+        draft.event("user.link_not_sent", known.user_id, "hub", {**said_to, "why": why})
+        return outcome, why
     secret, row = tokens.fresh(LINK, known.id, draft.now, LINK_LIFE)
     draft.batch.insert("tokens", **row)
     language = draft.known.users[known.user_id].language or config.language
@@ -97,7 +93,7 @@ def _link(
     )  # fmt: skip
     lane = lane_of("link", where.instance, str(known.id))
     draft.outbox("delivery", where.instance, lane, 0, work, horizon=LINK_LIFE / 1000)
-    draft.event("user.link_sent", known.user_id, "hub", {"to": f"{known.scheme}:{known.value}"})
+    draft.event("user.link_sent", known.user_id, "hub", said_to)
     return "recorded", ""
 
 

@@ -28,6 +28,9 @@ from context_store.text import canonical, hash_key
 from context_store.times import to_millis
 from plugins import Claim, Identity, Message, canonical_address, spelled_address
 
+MOST_LINKS = 5
+"""Links to sign in that one mailbox gets within an hour; those that it has work on."""
+
 
 def as_json(value: Any) -> str:
     """Compact JSON of structs and plain values."""
@@ -52,6 +55,12 @@ def mailbox_hash(identity: Identity) -> bytes:
         if domain in ("gmail.com", "googlemail.com"):
             mailbox, domain = mailbox.replace(".", ""), "gmail.com"
     return hash_key("mailbox", identity.scheme, f"{mailbox}{at}{domain}")
+
+
+def link_hashes(identity: Identity) -> tuple[bytes, ...]:
+    """By which the links to a mailbox are counted: one for each that it may have within an hour."""
+    mailbox = mailbox_hash(identity)
+    return tuple(hash_key("link", mailbox, str(n)) for n in range(MOST_LINKS))
 
 
 def message_hash(instance: str, key: str) -> bytes:
@@ -135,8 +144,12 @@ class Draft:
         """Count it, so that nobody gets too many (R16)."""
         sender.acknowledged_lately += 1
         if assurance < 1:
-            self.known.acknowledged[mailbox_hash(to)] = self.batch.acknowledged[mailbox_hash(to)] = self.now
-            self.known.acknowledged_lately += 1
+            self.wrote(mailbox_hash(to))
+
+    def wrote(self, key: bytes) -> None:
+        """Count what goes to an address that is only claimed, by its mailbox or link (`link_hashes`)."""
+        self.known.acknowledged[key] = self.batch.acknowledged[key] = self.now
+        self.known.acknowledged_lately += 1
 
     def query(self, identity: KnownIdentity, instance: str, channel: str, **values: Any) -> KnownQuery:
         """A new conversation; `root_id` among the values if it is joined to another."""

@@ -150,7 +150,7 @@ class Judge:
 
     def _act(self, item: Act, instance: Instance) -> Outcome:
         """Its ticket hears of what became of the query."""
-        outcome, reason, root = act(self.draft, item, instance.id, self._instances, self._keys, self._config)
+        outcome, reason, root = act(self.draft, item, instance.id, self._acknowledger, self._keys, self._config)
         if root is not None:
             said = "The user closed the query." if item.what == "close" else "The user opened the query again."
             say = Say(ext_id=root.reference, text=said, public=False)

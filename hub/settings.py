@@ -74,7 +74,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     concurrency: Annotated[Count, Meta(description="Deliveries and dispatches that run at the same time.")] = 16
     unproved_an_hour: Annotated[
         Count,
-        Meta(description="Acknowledgements within an hour to senders that nobody vouches for; each gets one a day."),
+        Meta(description="Acknowledgements and sign-in links within an hour to addresses that nobody vouches for."),
     ] = 500
     poll: Annotated[Seconds, Meta(description="Look for due work at least every so many seconds.")] = 1.0
 

@@ -7,7 +7,7 @@ from context_store.ids import EPOCH_MS
 from context_store.lookups import REPORTS, Wanted
 from context_store.text import hash_key
 from hub.config import Threading
-from hub.draft import identity_hash, mailbox_hash, message_hash, thread_hash
+from hub.draft import identity_hash, link_hashes, mailbox_hash, message_hash, thread_hash
 from hub.keys import Keys, query_named_by
 from hub.matter import MOST_NAMED, joins_open
 from hub.recognise import MOST_CLAIMS
@@ -71,7 +71,7 @@ def _want_act(want: Wanted, item: Act) -> None:
     key = identity_hash(item.who.identity)
     want.identities.add(key)
     if item.what == "sign_in":
-        want.visitors.add(key)
+        want.mailboxes.update(link_hashes(item.who.identity))
     if number := query_named_by(item.token):
         want.queries.add(number)
 

@@ -1,5 +1,8 @@
 """Acknowledgements: one per query where the sender is proved, one per mailbox and day where not, never to machines.
 
+Whoever asks for a link to sign in only claims the address too: such links count by mailbox, and all of this together by
+the hour. One count for both, because it is one harm: letters that nobody asked for, in the desk's name.
+
 To an address that is only claimed (A0) goes a fixed subject, our reference and none of the sender's words: whoever
 fills a form with somebody else's address can't make the desk say anything (S10).
 """
@@ -14,12 +17,13 @@ from context_store.lookups import KnownIdentity, KnownQuery
 from hub.communicate.compose import Answer, Answered, compose
 from hub.communicate.route import Route, route
 from hub.config import Config
-from hub.draft import Draft, mailbox_hash
+from hub.draft import MOST_LINKS, Draft, link_hashes, mailbox_hash
 from hub.instances import Instance
 from hub.keys import Keys
 from plugins import Identity, Message
 
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 MOST_AN_HOUR = 20
 """Acknowledgements to one proved address; more of them mean that a machine answers which does not say so."""
 
@@ -75,24 +79,45 @@ class Acknowledger:
 
     def spares(self, sender: KnownIdentity, assurance: int) -> str:
         """Nothing if this address may get one (more), else the reason why not."""
+        if why := self.shuns(sender):
+            return why
+        if sender.acknowledged_lately >= MOST_AN_HOUR:
+            return f"this address had {MOST_AN_HOUR} within an hour: it may be a loop"
+        if assurance >= 1:
+            return ""
+        if self._had_within(DAY_MS, mailbox_hash(identity_of(sender))):
+            return "this unproved address had one within 24 hours"
+        return self._used_up()
+
+    def shuns(self, sender: KnownIdentity) -> str:
+        """Why nothing that is automatic ever goes to this address, "" if something may."""
         if sender.barred:
             return f"the user has {sender.barred}"
         if sender.scheme == "email" and _MACHINE.search(sender.value):
             return "this is the address of a machine"
-        mailbox = mailbox_hash(identity_of(sender))
-        if mailbox in self._own:
+        if mailbox_hash(identity_of(sender)) in self._own:
             return "this is an address of the desk itself"
-        if sender.acknowledged_lately >= MOST_AN_HOUR:
-            return f"this address had {MOST_AN_HOUR} within an hour: it may be a loop"
-        return "" if assurance >= 1 else self._spares_unproved(mailbox)
-
-    def _spares_unproved(self, mailbox: bytes) -> str:
-        had, most = self._draft.known.acknowledged.get(mailbox), self._config.delivery.unproved_an_hour
-        if had is not None and self._draft.now - had < DAY_MS:
-            return "this unproved address had one within 24 hours"
-        if self._draft.known.acknowledged_lately >= most:
-            return f"{most} unproved addresses had one within the hour (delivery.unproved_an_hour)"
         return ""
+
+    def links(self, sender: KnownIdentity) -> str:
+        """Count a link to sign in that goes out now; or why it is one too many."""
+        free = [key for key in link_hashes(identity_of(sender)) if not self._had_within(HOUR_MS, key)]
+        if not free:
+            return f"this mailbox had {MOST_LINKS} links within an hour"
+        if why := self._used_up():
+            return why
+        self._draft.wrote(free[0])
+        return ""
+
+    def _had_within(self, period: int, key: bytes) -> bool:
+        had = self._draft.known.acknowledged.get(key)
+        return had is not None and self._draft.now - had < period
+
+    def _used_up(self) -> str:
+        most = self._config.delivery.unproved_an_hour
+        if self._draft.known.acknowledged_lately < most:
+            return ""
+        return f"{most} letters to unproved addresses within the hour (delivery.unproved_an_hour)"
 
     def route(self, instance: str, sender: KnownIdentity) -> Route | None:
         """The way to the sender of a message that came through `instance`."""

@@ -137,7 +137,7 @@ async def test_all_unverified_together_get_only_so_many_an_hour(hub_under_test: 
         *(mail(sender=f"v{n}@acme.test") for n in range(4)), mail(sender="ann@acme.test", assurance=1), to="mail"
     )
     assert len(await desk.sent()) == 6
-    assert await reasons(desk) == ["5 unproved addresses had one within the hour (delivery.unproved_an_hour)"] * 3
+    assert await reasons(desk) == ["5 letters to unproved addresses within the hour (delivery.unproved_an_hour)"] * 3
     desk.clock.by += timedelta(hours=2)
     await desk.say(mail(sender="later@acme.test"), to="mail")
     assert len(await desk.sent()) == 7

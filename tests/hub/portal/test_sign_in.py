@@ -4,12 +4,24 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
+from context_store import bulk
+from context_store.tables import acknowledged
+from context_store.text import hash_key
+from context_store.times import to_millis
 from plugins import Request
-from tests.hub.portal.people import NOT_IN, form_id, links, wrote
+from tests.hub.desk import mail
+from tests.hub.portal.people import NOT_IN, form_id, links, numbers, wrote
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def refused(desk) -> list[str]:
+    """Why links did not go out."""
+    bodies = await desk.column("SELECT body FROM events WHERE kind = 'user.link_not_sent' ORDER BY id")
+    return [msgspec.json.decode(body)["why"] for body in bodies]
 
 
 async def test_link_signs_in_once_and_its_page_alone_signs_nobody_in(desk, people):
@@ -39,6 +51,59 @@ async def test_few_links_an_hour_go_to_one_address(desk, people):
         await ann.browser.ask_link(ann.address)
     await desk.settle()
     assert len(links(await desk.sent(), ann.address)) == 5
+
+
+async def test_links_count_by_mailbox_whatever_its_spelling(desk, people):
+    n = next(numbers)
+    spellings = [f"ann{n}+{k}@acme.test" for k in range(7)]
+    await desk.say(*(mail(sender=sender) for sender in spellings), to="mail")
+    asked = len(await refused(desk))
+    for sender in spellings:
+        assert await people().ask_link(sender) == (303, "/p/portal/sign-in?sent=1")
+    await desk.settle()
+    sent = await desk.sent()
+    assert sum(len(links(sent, sender)) for sender in spellings) == 5
+    assert (await refused(desk))[asked:] == ["this mailbox had 5 links within an hour"] * 2
+    desk.clock.by += timedelta(hours=2)
+    await people().link(spellings[0])
+
+
+async def test_dots_make_no_further_mailbox_for_links(desk, people):
+    n = next(numbers)
+    dots = [f"b.ob{n}@gmail.com", f"bo.b{n}@googlemail.com", f"b.o.b{n}+x@gmail.com"]
+    await desk.say(*(mail(sender=sender) for sender in dots), to="mail")
+    for sender in dots * 2:
+        await people().ask_link(sender)
+    await desk.settle()
+    sent = await desk.sent()
+    assert sum(len(links(sent, sender)) for sender in dots) == 5
+
+
+async def test_no_link_goes_to_the_desk_itself_or_to_machines(desk, people):
+    shunned = ["desk@here.test", "Desk+7@here.test", "postmaster@acme.test"]
+    await desk.say(*(mail(sender=sender) for sender in shunned), to="mail")
+    before, asked = len(await desk.sent()), len(await refused(desk))
+    answers = {await people().ask_link(sender) for sender in shunned}
+    await desk.settle()
+    assert (answers, (await desk.sent())[before:]) == ({(303, "/p/portal/sign-in?sent=1")}, [])
+    own, machine = "this is an address of the desk itself", "this is the address of a machine"
+    assert (await refused(desk))[asked:] == [own, own, machine]
+
+
+async def test_links_and_acknowledgements_share_their_hour(desk, people):
+    ann = await wrote(desk, people, in_=False)
+    most = desk.hub.config.delivery.unproved_an_hour
+    now = to_millis(desk.clock.now())
+    rows = [(hash_key("full", str(n)), now) for n in range(most)]
+    await desk.hub.store.write(bulk.insert, acknowledged, ("mailbox_hash", "at"), rows)
+    assert await ann.browser.ask_link(ann.address) == (303, "/p/portal/sign-in?sent=1")
+    await desk.settle()
+    assert links(await desk.sent(), ann.address) == []
+    assert (await refused(desk))[-1] == (
+        f"{most} letters to unproved addresses within the hour (delivery.unproved_an_hour)"
+    )
+    desk.clock.by += timedelta(hours=2)
+    await ann.browser.link(ann.address)
 
 
 async def test_link_dies_after_a_quarter_of_an_hour(desk, people):
