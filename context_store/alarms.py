@@ -1,9 +1,15 @@
 """What a person must know, until it is over. `evidence.alarms` lists those that stand."""
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, or_, update
 
 from context_store import bulk
 from context_store.tables import alarms
+
+UNPROVED = "acknowledgements"
+"""What goes to addresses that nobody vouches for is at its limit."""
+PINS = "pins"
+"""Before ":" and an instance: PINs are at their limit."""
+HOUR_MS = 3_600_000
 
 
 def raise_(conn: Connection, key: str, what: str, now: int) -> None:
@@ -23,3 +29,10 @@ def clear(conn: Connection, key: str, now: int) -> bool:
     """False: it did not stand."""
     standing = (alarms.c.key == key, alarms.c.cleared_at.is_(None))
     return conn.execute(update(alarms).where(*standing).values(cleared_at=now)).rowcount == 1
+
+
+def passed(conn: Connection, now: int) -> None:
+    """Limits by the hour that held nothing back for an hour. By time alone, for nothing may come that shows it."""
+    by_the_hour = or_(alarms.c.key == UNPROVED, alarms.c.key.startswith(f"{PINS}:"))
+    quiet = (alarms.c.cleared_at.is_(None), alarms.c.last_at <= now - HOUR_MS)
+    conn.execute(update(alarms).where(by_the_hour, *quiet).values(cleared_at=now))

@@ -1,7 +1,8 @@
-"""What time alone makes due: originals that never came; sessions, tokens and login counts that are over."""
+"""What time alone makes due: originals that never came; sessions, tokens, login counts and alarms that are over."""
 
 from sqlalchemy import Connection, delete, text, update
 
+from context_store import alarms
 from context_store.tables import items, login_tries, sessions, tokens
 
 TRIES_KEPT_MS = 86_400_000
@@ -17,5 +18,6 @@ def keep_house(conn: Connection, now: int) -> int:
     )
     conn.execute(delete(sessions).where(sessions.c.expires_at <= now))
     conn.execute(delete(tokens).where(tokens.c.expires_at <= now - TOKENS_KEPT_MS))
+    alarms.passed(conn, now)
     conn.execute(delete(login_tries).where(login_tries.c.since_at <= now - TRIES_KEPT_MS))
     return int(waited.rowcount)

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, select, update
 
-from context_store import bulk
+from context_store import alarms, bulk
 from context_store import tables as t
 from context_store.among import MOST_VALUES
 from context_store.errors import StoreError
@@ -76,6 +76,8 @@ class Batch:
     """Identity → assurance"""
     acknowledged: dict[bytes, int] = field(default_factory=dict)
     """Unproved mailbox, or link to one → when"""
+    raised: dict[str, str] = field(default_factory=dict)
+    """Alarm → what a person must know"""
     judged: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Query → what triage says anew"""
     held: dict[int, tuple[str, str, str, int, int | None, str | None]] = field(default_factory=dict)
@@ -254,6 +256,8 @@ def _change(conn: Connection, batch: Batch) -> None:
     )
     bulk.update(conn, t.tickets, ("id", "ticket", "revision", "fields", "updated_at"), batch.tickets)
     bulk.update(conn, t.items, ("id", "outcome", "reason", "message_id"), batch.settled_items)
+    for key, what in batch.raised.items():  # late: other batches wait for its row
+        alarms.raise_(conn, key, what, batch.now)
 
 
 def _change_queries(conn: Connection, rows: bulk.Rows) -> int:

@@ -220,13 +220,19 @@ def _head(found: QueryView) -> None:
         ("assignee", row.assignee), ("target", row.target), ("tags", ", ".join(row.tags)),
         ("from", f"{row.person.label} <{row.person.scheme}:{row.person.value}> A{row.person.assurance}"),
         ("came by", f"{row.channel}, {row.instance}"), ("opened", when(row.opened_at)),
-        ("touched", when(row.updated_at)),
+        ("touched", when(row.updated_at)), ("not acknowledged", _why_silent(found)),
     )  # fmt: skip
     if found.hold:
         say(visible(f"held as {found.hold.kind}: {found.hold.reason} (`trunkline query let-go {row.reference}`)"),
             style="yellow")  # fmt: skip
     clocks = [(one.promise.replace("_", " "), _clock(one)) for one in found.clocks]
     table(("", ""), [pair for pair in (*rows, *clocks) if pair[1]])
+
+
+def _why_silent(found: QueryView) -> str:
+    """Of its events the newest are here; what is erased says nothing."""
+    said = (str(one.body.get("why", "")) for one in found.events if one.kind == "query.not_acknowledged")
+    return next(said, "")
 
 
 def _clock(one: ClockView) -> str:

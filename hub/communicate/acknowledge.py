@@ -13,6 +13,7 @@ from functools import cached_property
 import re2
 from msgspec import Struct
 
+from context_store.alarms import UNPROVED
 from context_store.lookups import KnownIdentity, KnownQuery
 from hub.communicate.compose import Answer, Answered, compose
 from hub.communicate.route import Route, route
@@ -117,7 +118,9 @@ class Acknowledger:
         most = self._config.delivery.unproved_an_hour
         if self._draft.known.acknowledged_lately < most:
             return ""
-        return f"{most} letters to unproved addresses within the hour (delivery.unproved_an_hour)"
+        why = f"{most} letters to unproved addresses within the hour (delivery.unproved_an_hour)"
+        self._draft.batch.raised[UNPROVED] = f"no acknowledgement or sign-in link beyond {why}; queries are recorded"
+        return why
 
     def route(self, instance: str, sender: KnownIdentity) -> Route | None:
         """The way to the sender of a message that came through `instance`."""

@@ -36,6 +36,8 @@ def test_automatic_mail_of_the_sample_is_recorded_and_not_answered(served: Desk)
     (away,) = [each for each in served.sample if each["subject"] == "Out of office"]
     assert away["reference"]
     assert "never answered" in away["acknowledgement"]
+    shown = " ".join(served.run("query", "show", away["reference"]).stdout.split())
+    assert "not acknowledged automatic mail is never answered" in shown
 
 
 def test_the_form_gives_a_receipt_number_at_once(served: Desk):

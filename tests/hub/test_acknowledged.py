@@ -5,6 +5,8 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from context_store.housekeeping import keep_house
+from context_store.times import to_millis
 from hub.items import REPORTS_MOST
 from tests.hub.desk import Desk, fact, mail, receipt
 
@@ -127,6 +129,24 @@ async def test_dots_make_no_further_mailbox_where_google_overlooks_them(desk: De
 async def test_proved_sender_is_acknowledged_under_each_suffix(desk: Desk):
     await desk.say(*(mail(sender=f"ann+{n}@acme.test", assurance=1) for n in range(3)), to="mail")
     assert len(await desk.sent()) == 3
+
+
+async def test_alarm_stands_while_unverified_addresses_are_held_back(hub_under_test: Desk):
+    desk = hub_under_test
+    await desk.start(delivery="unproved_an_hour = 2")
+    await desk.say(*(mail(sender=f"u{n}@acme.test") for n in range(2)), to="mail")
+    assert await desk.alarms() == []
+    await desk.say(mail(sender="one.too.many@acme.test"), to="mail")
+    [what] = await desk.column("SELECT what FROM alarms WHERE key = 'acknowledgements' AND cleared_at IS NULL")
+    assert "delivery.unproved_an_hour" in what
+    desk.clock.by += timedelta(minutes=59)
+    await desk.hub.store.write(keep_house, to_millis(desk.clock.now()))
+    assert await desk.alarms() == ["acknowledgements"]
+    desk.clock.by += timedelta(minutes=2)
+    await desk.hub.store.write(keep_house, to_millis(desk.clock.now()))
+    assert await desk.alarms() == []
+    await desk.say(mail(sender="later@acme.test"), to="mail")
+    assert ((await desk.sent())[-1]["to"]["value"], await desk.alarms()) == ("later@acme.test", [])
 
 
 async def test_all_unverified_together_get_only_so_many_an_hour(hub_under_test: Desk):
