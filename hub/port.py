@@ -3,8 +3,11 @@
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Sequence
+from datetime import timedelta
 
-from context_store import Store, pins
+import structlog
+
+from context_store import Store, alarms, pins
 from context_store.announcements import announcements
 from context_store.blobs import BlobStore
 from context_store.crashpoints import crashpoint
@@ -24,8 +27,13 @@ from hub.intake import Intake
 from hub.lines import thread_topic
 from plugins import Call, Clock, Envelope, LeaseLost, Line, Link, Received, Signal
 
+log = structlog.get_logger("trunkline.port")
+
 LOST = -1
 EARLY_MS = 60_000
+HOUR = 3600
+PINS_AN_HOUR = 100
+"""Tries of all callers of an instance, right and wrong ones: nine digits alone must name a query (`pins`)."""
 POLL = 60.0
 """Seconds after which a feed looks again even if it was told nothing (R12); ten thousand of them share one store."""
 
@@ -92,14 +100,26 @@ class Port(HubEgress):
         return [one.text for one in await self._store.read(announcements, to_millis(self.clock.now()))]
 
     async def redeem(self, token: str, envelope: Envelope) -> bool:
-        """As the protocol says; ten tries an hour for whoever stands in the envelope's lane, a hundred for all."""
+        """As the protocol says; ten tries an hour for whoever stands in the envelope's lane, `PINS_AN_HOUR` for all."""
         if not self._fabric.allow(f"redeem:{self._instance}:{envelope.lane}", 10, 3600):
             return False
-        if not self._fabric.allow(f"redeem:{self._instance}", 100, 3600):
+        if not self._fabric.allow(f"redeem:{self._instance}", PINS_AN_HOUR, HOUR):
+            await self._guessed()
             return False
         if len(token) == pins.DIGITS and token.isdecimal():
             return await self._store.write(pins.open_by, token, envelope.key, to_millis(self.clock.now()))
         return await self._store.read(continues, hash_key("continue", token), to_millis(self.clock.now()))
+
+    async def _guessed(self) -> None:
+        """Right ones are refused too now: a person must know. Said once a minute, so that guesses cost us nothing."""
+        if not self._fabric.allow(f"redeem:{self._instance}:said", 1, 60):
+            return
+        now = self.clock.now()
+        end = now.replace(minute=0, second=0, microsecond=0) + timedelta(seconds=HOUR)  # a window of the fabric
+        until = end.strftime("%Y-%m-%d %H:%M UTC")
+        log.warning("pins.refused", instance=self._instance, until=until, tries=PINS_AN_HOUR)
+        what = f"{self._instance} refuses all PINs, right ones too, until {until}: {PINS_AN_HOUR} were tried this hour"
+        await self._store.write(alarms.raise_, f"{alarms.PINS}:{self._instance}", what, to_millis(now))
 
     async def feed(self, thread: str, after: int) -> AsyncGenerator[Line | Signal, None]:
         """As the protocol says."""

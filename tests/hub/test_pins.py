@@ -1,9 +1,12 @@
 """PINs: who gets one, and what it opens."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
+from context_store.housekeeping import keep_house
+from context_store.times import to_millis
 from plugins import Envelope
 from tests.hub.desk import NOW, RULES, Desk, message
 
@@ -28,12 +31,12 @@ async def desk(hub_under_test: Desk):
     return hub_under_test
 
 
-def entered(n: int) -> Envelope:
-    return Envelope(key=f"entered {n}", raw=b"", at=NOW, lane="call")
+def entered(n: int, lane: str) -> Envelope:
+    return Envelope(key=f"entered {n}", raw=b"", at=NOW, lane=lane)
 
 
-async def opens(desk: Desk, pin: str, n: int = 1) -> bool:
-    return await desk.hub.ports["chat"].redeem(pin, entered(n))
+async def opens(desk: Desk, pin: str, n: int = 1, lane: str = "call") -> bool:
+    return await desk.hub.ports["chat"].redeem(pin, entered(n, lane))
 
 
 async def test_acknowledgement_has_a_pin_that_continues_its_query(desk: Desk):
@@ -85,6 +88,24 @@ async def test_same_envelope_is_answered_the_same_and_uses_the_pin_once(desk: De
     pin = (await desk.operate("issue_pin", "eve", reference))["pin"]
     assert [await opens(desk, pin) for _ in range(3)] == [True] * 3
     assert await desk.column("SELECT tries_left FROM tokens WHERE kind = 'pin'") == [4]
+
+
+async def test_alarm_says_until_when_right_pins_are_refused(desk: Desk):
+    desk.clock.by += timedelta(minutes=90 - desk.clock.now().minute)  # half past, so that no hour ends meanwhile
+    await desk.say(message(text="hello"))
+    [reference] = await desk.references()
+    pin = (await desk.operate("issue_pin", "eve", reference))["pin"]
+    for n in range(100):
+        assert not await opens(desk, "000000000", n, lane=f"caller {n}")
+    assert await desk.alarms() == []
+    assert not await opens(desk, pin, 100, lane="honest")
+    end = (desk.clock.now() + timedelta(minutes=30)).strftime("%Y-%m-%d %H:00")
+    [what] = await desk.column("SELECT what FROM alarms WHERE key = 'pins:chat' AND cleared_at IS NULL")
+    assert what == f"chat refuses all PINs, right ones too, until {end} UTC: 100 were tried this hour"
+    desk.clock.by += timedelta(hours=1)
+    assert await opens(desk, pin, 101, lane="honest")
+    await desk.hub.store.write(keep_house, to_millis(desk.clock.now()))
+    assert await desk.alarms() == []
 
 
 async def test_guesses_of_one_caller_are_limited(desk: Desk):
