@@ -29,6 +29,8 @@ CONFIG = """
 [hub]
 listen = "127.0.0.1:{port}"
 data = "data"
+[hub.limits]
+peer_per_minute = 10000000
 [instance.help]
 kind = "webchat"
 secrets = ["file:chat.secret"]

@@ -51,6 +51,8 @@ log = structlog.get_logger("trunkline.intake")
 DEADLINE = 2.4
 """Seconds until a webhook is answered, come what may: Slack gives up at 3."""
 BATCH = 512
+AGAIN = 1.0
+"""Seconds after which a peer that is beyond its limit tries its turn again."""
 UNAUTHENTIC = Reply(status=401, body=b"not authentic\n")
 """The same for a bad signature and an instance that does not exist: nobody learns which."""
 
@@ -107,9 +109,16 @@ class Intake:
             return _later(503, 5)
         instance = self._instances.get(instance_id)
         known = instance.id if instance is not None and instance.has("webhook") else ""
-        if not self._fabric.allow(f"peer:{known}:{peer}", self._limits.peer_per_minute, 60):
-            return _later(429, 60)
-        return None
+        return None if self.allow(known, peer) else _later(429, 60)
+
+    def allow(self, instance_id: str, peer: str, what: str = "") -> bool:
+        """Count one request of a peer, or `what`, which has the same limit to itself; False beyond it."""
+        return self._fabric.allow(f"peer:{instance_id}:{peer}{what and ':'}{what}", self._limits.peer_per_minute, 60)
+
+    async def turn(self, instance_id: str, peer: str) -> None:
+        """Return when one more of the peer is allowed: what came over an open connection is taken later, not lost."""
+        while not self.allow(instance_id, peer) and not self.closing:
+            await self._clock.sleep(AGAIN)
 
     async def accept(self, instance_id: str, request: Request) -> Reply:
         """Verify, journal, answer. Every error becomes the status that says what the source must do."""

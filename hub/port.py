@@ -3,7 +3,9 @@
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Sequence
+from copy import copy
 from datetime import timedelta
+from typing import Self
 
 import structlog
 
@@ -56,6 +58,14 @@ class Port(HubEgress):
         """Of the lease under which the runner runs; 0: it needs none, LOST: it has it no more."""
         self.intake: Intake
         self.evidence: Instance
+        self.peer: str | None = None
+        """Whose envelopes these are, where somebody else opened the connection (`of`)."""
+
+    def of(self, peer: str) -> Self:
+        """As one accepted connection has it: what it brings counts as its peer's, on any node and under no lease."""
+        port = copy(self)
+        port.peer, port.fence = peer, 0
+        return port
 
     # ---- in ------------------------------------------------------------------------------------------
 
@@ -65,6 +75,9 @@ class Port(HubEgress):
         """As the protocol says."""
         if self.fence == LOST:
             raise LeaseLost(f"another node may run {self._instance} now")
+        if self.peer is not None:
+            for _ in envelopes:
+                await self.intake.turn(self._instance, self.peer)
         received = await self.intake.receive(
             self._instance, envelopes, cursor=cursor, name=name, wait=wait, fence=self.fence
         )

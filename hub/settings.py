@@ -44,7 +44,10 @@ class Limits(Struct, frozen=True, kw_only=True):
         Count, Meta(description="Envelopes on disk that are not processed yet; past it sources get 503 or pause.")
     ] = 200_000
     peer_per_minute: Annotated[
-        Count, Meta(description="Requests of one address to one instance in a minute; more get 429.")
+        Count,
+        Meta(
+            description="Requests of one address to one instance in a minute; more get 429, lines of an open chat wait."
+        ),
     ] = 600
     disk_reserve: Annotated[
         int, Meta(ge=0, description="Bytes of free disk below which nothing new is taken; what is there goes on.")

@@ -33,6 +33,8 @@ MOST = 50_000
 """Connections, some 30 KiB of memory each."""
 FAREWELL = 5.0
 """Seconds in which all peers may answer that they have heard of a stop."""
+REFUSED = AFTER | polled.HEADERS
+"""Scripts of other sites may read when to come again."""
 
 
 class Room:
@@ -48,9 +50,9 @@ class Room:
     def taken(self, peer: str) -> Iterator[None]:
         """While the connection stands. Raises HTTPTooManyRequests, HTTPServiceUnavailable."""
         if self._held[peer] >= (self.most + 1) // 2:
-            raise web.HTTPTooManyRequests(text="Your address has too many connections.", headers=AFTER)
+            raise web.HTTPTooManyRequests(text="Your address has too many connections.", headers=REFUSED)
         if self._held.total() >= self.most:
-            raise web.HTTPServiceUnavailable(text="Too many connections. Try again in a moment.", headers=AFTER)
+            raise web.HTTPServiceUnavailable(text="Too many connections. Try again in a moment.", headers=REFUSED)
         self._held[peer] += 1
         try:
             yield
@@ -111,17 +113,22 @@ class _Link:
 
 
 async def socket(request: web.Request) -> web.WebSocketResponse:
-    """GET /ws/{instance}/{tail}: one `serve` per connection; what it raises ends this connection alone."""
+    """GET /ws/{instance}/{tail}: one `serve` per connection; what it raises ends this connection alone.
+
+    A handshake is a request of its peer, and so is each envelope that comes through it.
+    """
     instance = _instance(request, "socket")
     hub = request.app[HUB]
     answer = web.WebSocketResponse(max_msg_size=LARGEST_FRAME, heartbeat=HEARTBEAT, compress=False)  # less memory
     if not answer.can_prepare(request).ok:
         raise web.HTTPBadRequest(text="a WebSocket is expected here")
-    with request.app[ROOM].taken(peer_of(request)):
+    peer = peer_of(request)
+    polled.count(hub, instance, peer)
+    with request.app[ROOM].taken(peer):
         await answer.prepare(request)
         request.app[SOCKETS].add(answer)
         try:
-            await instance.connector.serve(_Link(answer, described(hub, request)), hub.ports[instance.id])
+            await instance.connector.serve(_Link(answer, described(hub, request)), hub.ports[instance.id].of(peer))
         except (ConnectionError, asyncio.CancelledError):
             raise
         except (Exception, SystemExit) as error:  # a plugin's own trouble
@@ -136,9 +143,10 @@ async def socket(request: web.Request) -> web.WebSocketResponse:
 async def poll(request: web.Request) -> web.Response:
     """POST /ws/{instance}/{tail}: the same frames where no socket gets through."""
     instance = _instance(request, "socket")
-    hub = request.app[HUB]
-    with request.app[ROOM].taken(peer_of(request)):
-        return await polled.answer(request, instance, described(hub, request), hub.ports[instance.id])
+    hub, peer = request.app[HUB], peer_of(request)
+    polled.count(hub, instance, peer, "polls")
+    with request.app[ROOM].taken(peer):
+        return await polled.answer(request, instance, hub, peer)
 
 
 async def close_sockets(app: web.Application) -> None:

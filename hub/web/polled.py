@@ -4,6 +4,9 @@ One request is one short connection: the connector's `serve` gets the frames tha
 answer, as soon as there is something or after `HOLD`. So the connector knows one protocol, and a client that comes
 again says where it was, as after any lost connection. Any site may read the answer: there is no cookie in it, and what
 counts (who it is, which sites may) is the connector's to ask, as with sockets.
+
+Polls have a `limits.peer_per_minute` of their own for each peer: those that only wait, in many tabs, leave the
+other one to what is said. A poll that brings more than who asks counts there too, as does each envelope in it.
 """
 
 import asyncio
@@ -15,8 +18,10 @@ import structlog
 from aiohttp import web
 
 from hub.instances import Instance
+from hub.rooms import Rooms
 from hub.web.bodies import body
-from plugins import HubPort, Request
+from hub.web.inbound import described
+from plugins import Request
 
 log = structlog.get_logger("trunkline.web")
 
@@ -28,7 +33,7 @@ GATHER = 0.02
 """Seconds for what comes right behind the first frame."""
 FAREWELL = 2.0
 """Seconds in which a connector takes note that its peer has gone."""
-HEADERS = {"Access-Control-Allow-Origin": "*"}
+HEADERS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
 
 _frames = msgspec.json.Decoder(list[str])
 
@@ -85,7 +90,14 @@ class _Link:
         return Answered(self.sent, self.code)
 
 
-async def answer(request: web.Request, instance: Instance, given: Request, hub: HubPort) -> web.Response:
+def count(hub: Rooms, instance: Instance, peer: str, what: str = "") -> None:
+    """One more request of the peer. Raises HTTPTooManyRequests."""
+    if not hub.intake.allow(instance.id, peer, what):
+        text = "Too much comes from your address at once. Try again in a minute."
+        raise web.HTTPTooManyRequests(text=text, headers={"Retry-After": "60", **HEADERS})
+
+
+async def answer(request: web.Request, instance: Instance, hub: Rooms, peer: str) -> web.Response:
     """The frames that the connector has for the frames that came."""
     async with body(request, LARGEST) as sent:
         try:
@@ -94,8 +106,10 @@ async def answer(request: web.Request, instance: Instance, given: Request, hub: 
             raise web.HTTPBadRequest(text="a list of frames is expected here") from None
     if len(frames) > MOST_FRAMES:
         raise web.HTTPBadRequest(text=f"at most {MOST_FRAMES} frames are taken at once")
-    link = _Link(given, frames)
-    serving = asyncio.create_task(instance.connector.serve(link, hub))
+    if len(frames) > 1:  # the first says who asks
+        count(hub, instance, peer)
+    link = _Link(described(hub, request), frames)
+    serving = asyncio.create_task(instance.connector.serve(link, hub.ports[instance.id].of(peer)))
     waiting = asyncio.create_task(link.something())
     try:
         await asyncio.wait({serving, waiting}, timeout=HOLD, return_when=asyncio.FIRST_COMPLETED)

@@ -10,6 +10,8 @@ from hub.web.site import for_people, problem_page
 
 log = structlog.get_logger("trunkline.web")
 
+KEPT = {"Retry-After", "Allow", "Access-Control-Allow-Origin", "Access-Control-Expose-Headers"}
+
 
 @web.middleware
 async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -41,7 +43,7 @@ def _refusal(request: web.Request, error: web.HTTPException) -> web.StreamRespon
     if error.status == 404 and not _delivers(request):
         what = "There is nothing here."
     response = _said(request, error.status, what)
-    for name in {"Retry-After", "Allow"} & set(error.headers):
+    for name in KEPT & set(error.headers):
         response.headers[name] = error.headers[name]
     if not request.content.is_eof():
         response.force_close()

@@ -40,6 +40,7 @@ class Link {
   constructor(chat) {
     this.chat = chat;
     this.failures = 0;
+    this.rest = 0; // ms that the hub told us to wait: too much came from this address
     this.unready = 0; // sockets in a row that never became ready: something between us does not let them through
     this.passing = []; // frames for the next request, where there is no socket
     this.stopped = false;
@@ -106,7 +107,10 @@ class Link {
           if (this.again) { this.again = false; continue; }
           throw error;
         }
-        if (!answer.ok) throw new Error("HTTP " + answer.status);
+        if (!answer.ok) {
+          this.rest = 1000 * Math.min(120, Number(answer.headers.get("Retry-After")) || 0);
+          throw new Error("HTTP " + answer.status);
+        }
         const said = await answer.json();
         this.greeted = true;
         this.failures = 0;
@@ -136,7 +140,8 @@ class Link {
     this.chat.lost(code);
     if (this.stopped) return;
     const pause = Math.min(30000, 500 * 2 ** this.failures++) * (0.5 + Math.random() / 2);
-    this.timer = setTimeout(() => this.start(), pause);
+    this.timer = setTimeout(() => this.start(), Math.max(pause, this.rest * (1 + Math.random() / 4)));
+    this.rest = 0;
   }
 
   restart() {
