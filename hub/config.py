@@ -20,7 +20,6 @@ from hub.doors import clashes, doors, listen_address
 from hub.plain import read_plain
 from hub.settings import (
     STORE_WORDS,
-    STORES,
     Delivery,
     EgressConfig,
     HubSettings,
@@ -30,6 +29,7 @@ from hub.settings import (
     Team,
     Threading,
     Triage,
+    is_store,
 )
 from plugins import BadConfig, Problem, Secret
 from plugins.instances import Configured, Instance, load_instances
@@ -338,7 +338,7 @@ class _Reader:
         """The store's address, TRUNKLINE_STORE first."""
         given = self._environ.get("TRUNKLINE_STORE", "")
         store = given or written
-        if given and not given.startswith(STORES):
+        if given and not is_store(given):
             what = f"expected {STORE_WORDS}"
             self._problems.append(Problem(file="environment", key="TRUNKLINE_STORE", what=what))
         if store.startswith("sqlite:///"):

@@ -8,6 +8,8 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from plugins import Domain, Fits, HostPort, Network, Secret
 from plugins.addresses import is_host_port, is_network, is_url
@@ -26,6 +28,17 @@ Count = Annotated[int, Meta(ge=1)]
 Allowed = Annotated[
     str, Fits('a network ("10.2.0.0/16") or "host:port"', lambda text: is_network(text) or is_host_port(text))
 ]
+
+
+def is_store(text: str) -> bool:
+    """What SQLAlchemy can read: it raises at a port of letters, and at half an IPv6 address."""
+    if not text.startswith(STORES):
+        return False
+    try:
+        port = make_url(text).port
+    except (ArgumentError, ValueError):
+        return False
+    return port is None or 0 < port < 1 << 16
 
 
 def is_fabric(text: str) -> bool:
@@ -153,7 +166,7 @@ class HubSettings(Struct, frozen=True, kw_only=True):
     data: Annotated[str, Meta(min_length=1, description="Folder of the database, keys and large attachments.")] = "var"
     store: Annotated[
         str,
-        Fits(STORE_WORDS, lambda text: text.startswith(STORES)),
+        Fits(STORE_WORDS, is_store),
         Meta(
             description='"sqlite:///path" or "postgresql+psycopg://user:password@host/name". Unset: '
             "trunkline.db in `data`. TRUNKLINE_STORE wins, and keeps a password out of this file."

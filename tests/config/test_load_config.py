@@ -231,6 +231,21 @@ def test_the_environment_wins_over_the_file(tmp_path: Path):
     assert config_of(tmp_path, '[hub]\nstore = "sqlite:///a.db"\n', TRUNKLINE_STORE=store).store == store
 
 
+@pytest.mark.parametrize("rest", ["host:abc/x", "[::1/x", "host:99999/x", "host:0/x"])
+def test_store_address_that_can_t_be_read_is_a_mistake_that_shows_no_password(tmp_path: Path, rest: str):
+    store = f"postgresql+psycopg://u:hunter22@{rest}"
+    problems = problems_of(tmp_path, f'[hub]\nstore = "{store}"\n', TRUNKLINE_STORE=store)
+    for key in ("environment: TRUNKLINE_STORE", "plugins.toml: hub.store"):
+        assert [each for each in problems if each.startswith(f'{key}: expected "sqlite:///path"')]
+    assert "hunter22" not in "".join(problems)
+
+
+@pytest.mark.parametrize("rest", ["u:p@[::1]:5432/x", "u:p%23[@db/x", "/x?host=/run/postgresql"])
+def test_store_address_is_whatever_postgresql_takes(tmp_path: Path, rest: str):
+    store = f"postgresql+psycopg://{rest}"
+    assert config_of(tmp_path, "[hub]\n", TRUNKLINE_STORE=store).store == store
+
+
 def test_paths_start_from_the_folder_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir("/")
     config = config_of(tmp_path, '[hub]\nstore = "sqlite:///own/x.db"\ndata = "d"\nrules = "r.toml"\n')
