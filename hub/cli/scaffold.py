@@ -8,6 +8,8 @@ from cyclopts import Parameter
 
 from hub.cli.common import DEFAULT, WELL, CommandError, Common, Usage
 from hub.cli.output import as_json, say, table
+from hub.config import builtin_modules
+from plugins.manager import discover
 
 TEMPLATES = Path(__file__).parent / "templates" / "connector"
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -25,6 +27,9 @@ def new(
     """
     if not _NAME.fullmatch(name) or len(name) > 32:
         raise Usage("a kind is lower-case words joined by _, 32 characters at most: acme_chat")
+    own = discover(builtin_modules(), entry_points=False)
+    if name in {**own.connectors, **own.targets}:
+        raise Usage(f"{name} is a kind that comes with the hub, and yours can't take its place: give it another name")
     place = folder / name
     files = {
         place / "__init__.py": "connector.py.txt",

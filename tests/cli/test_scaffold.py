@@ -47,6 +47,13 @@ def test_name_that_is_no_kind_is_refused(name: str, tmp_path: Path, capsys: pyte
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["email", "querylog"])
+def test_kind_that_comes_with_the_hub_is_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["plugins", "new", name, "--folder", str(tmp_path)]) == 2
+    assert f"{name} is a kind that comes with the hub" in " ".join(capsys.readouterr().err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_there_is_not_touched(written: Path, capsys: pytest.CaptureFixture[str]):
     (written / "__init__.py").write_text("mine")
     assert main(["plugins", "new", "acme_chat", "--folder", str(written.parent)]) == 1
