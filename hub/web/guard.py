@@ -6,7 +6,7 @@ URL (plain-http hosts on a LAN get no Sec-Fetch-*), else only without a cookie: 
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from aiohttp import web
 from msgspec import Struct
@@ -71,7 +71,9 @@ def home(target: str) -> str:
     """Where to go after login: a page of the console, never another site."""
     parts = urlsplit(target)
     inside = not parts.scheme and not parts.netloc and parts.path.startswith("/console/")
-    return target if inside and "\\" not in target and target.isprintable() else "/console/queries"
+    leaves = ".." in unquote(unquote(parts.path)).split("/")  # browsers and proxies read %2e as a dot
+    plain = "\\" not in target and target.isprintable()
+    return target if inside and plain and not leaves else "/console/queries"
 
 
 def same_origin(request: web.Request, public_url: str) -> bool:

@@ -126,6 +126,10 @@ async def test_login_leads_back_into_the_console_only(client):
         ("//evil.test/console/", "/console/queries"),
         ("https://evil.test/console/x", "/console/queries"),
         ("/console/\\evil", "/console/queries"),
+        ("/console/../../evil", "/console/queries"),
+        ("/console/..", "/console/queries"),
+        ("/console/x/%2e%2E/%252e./in", "/console/queries"),
+        ("/console/queries?text=a..b/../c", "/console/queries?text=a..b/../c"),
         ("/in/portal/", "/console/queries"),
     ):
         answer = await log_in(await client(), next=target)
