@@ -51,8 +51,6 @@ log = structlog.get_logger("trunkline.intake")
 DEADLINE = 2.4
 """Seconds until a webhook is answered, come what may: Slack gives up at 3."""
 BATCH = 512
-AGAIN = 1.0
-"""Seconds after which a peer that is beyond its limit tries its turn again."""
 UNAUTHENTIC = Reply(status=401, body=b"not authentic\n")
 """The same for a bad signature and an instance that does not exist: nobody learns which."""
 
@@ -118,7 +116,7 @@ class Intake:
     async def turn(self, instance_id: str, peer: str) -> None:
         """Return when one more of the peer is allowed: what came over an open connection is taken later, not lost."""
         while not self.allow(instance_id, peer) and not self.closing:
-            await self._clock.sleep(AGAIN)
+            await self._clock.sleep(0.5)
 
     async def accept(self, instance_id: str, request: Request) -> Reply:
         """Verify, journal, answer. Every error becomes the status that says what the source must do."""
@@ -129,7 +127,7 @@ class Intake:
         try:
             envelope = await _verified(instance, request, deadline)
             if isinstance(envelope, Reply):
-                return envelope
+                return _told(instance, envelope)
             crashpoint("rx.verified")
             new = await self._rows(instance.id, [envelope], deadline)
             (kept,) = await self._kept(new, [], deadline)
@@ -388,6 +386,13 @@ async def _verified(instance: Instance, request: Request, deadline: float) -> En
     async with asyncio.timeout_at(deadline):
         await instance.connector.renew_keys(instance.egress)
         return verify(request) if small else await asyncio.to_thread(verify, request)
+
+
+def _told(instance: Instance, reply: Reply) -> Reply:
+    """Raises NotAuthentic instead of "not here": who guesses names hears the same of all; sites are known anyway."""
+    if reply.status in {404, 405} and not instance.has("site"):
+        raise NotAuthentic(f"its connector says {reply.status}")
+    return reply
 
 
 def _later(status: int, after: float) -> Reply:

@@ -231,3 +231,15 @@ async def test_one_address_does_not_take_all_connections(desk, window, http):
     room.most = 4
     async with window(), window():  # who goes makes room
         pass
+
+
+async def test_who_guesses_names_is_told_the_same_of_all(desk, http):
+    async def answer(method, path):
+        async with http.request(method, f"http://127.0.0.1:{desk.hub.port}/in/{path}") as said:
+            headers = {name: value for name, value in said.headers.items() if name != "Date"}
+            return said.status, headers, await said.read()
+
+    nobody = await answer("GET", "nobody/")
+    assert nobody[0] == 401
+    assert [await answer("GET", "help/"), await answer("POST", "help/elsewhere")] == [nobody, nobody]
+    assert (await answer("OPTIONS", "help/upload"))[0] == 204  # what a widget asks is answered
