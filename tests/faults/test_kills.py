@@ -14,7 +14,8 @@ async def test_kills_at_random_lose_double_and_misorder_nothing(place):
 
 
 async def test_a_kill_at_each_crash_point_loses_nothing_and_each_is_met(place):
-    verdict, missed = await crash_points(place, all_points(), (1, 2, 3), print)
+    """At the first visit; the long campaign has the second and third."""
+    verdict, missed = await crash_points(place, all_points(), (1,), print)
     assert not missed
     assert verdict.good, (verdict.line(), verdict.problems)
 
