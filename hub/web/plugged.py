@@ -26,6 +26,7 @@ from plugins import Page, Request
 log = structlog.get_logger("trunkline.web")
 
 SOCKETS: web.AppKey[Any] = web.AppKey("sockets", WeakSet)
+POLLS: web.AppKey[Any] = web.AppKey("polls", WeakSet)
 PAGES = web.AppKey("pages", dict[str, dict[str, Page]])
 LARGEST_FRAME = 1 << 20
 HEARTBEAT = 30.0
@@ -146,12 +147,14 @@ async def poll(request: web.Request) -> web.Response:
     hub, peer = request.app[HUB], peer_of(request)
     polled.count(hub, instance, peer, "polls")
     with request.app[ROOM].taken(peer):
-        return await polled.answer(request, instance, hub, peer)
+        return await polled.answer(request, instance, hub, peer, request.app[POLLS])
 
 
 async def close_sockets(app: web.Application) -> None:
     """At a stop: clients hear that the service restarts, all at once, and come again."""
     said = {"code": WSCloseCode.SERVICE_RESTART, "message": b"restarting"}
+    for link in set(app[POLLS]):
+        await link.close(WSCloseCode.SERVICE_RESTART)
     closing = [asyncio.create_task(answer.close(**said)) for answer in set(app[SOCKETS])]
     if closing:
         _, left = await asyncio.wait(closing, timeout=FAREWELL)

@@ -12,6 +12,7 @@ other one to what is said. A poll that brings more than who asks counts there to
 import asyncio
 from collections import deque
 from typing import Any
+from weakref import WeakSet
 
 import msgspec
 import structlog
@@ -45,7 +46,7 @@ class Answered(msgspec.Struct, frozen=True):
     code: int
 
 
-class _Link:
+class Link:
     """A connection that lasts for one request, as the contract has it."""
 
     def __init__(self, request: Request, frames: list[str]) -> None:
@@ -97,8 +98,8 @@ def count(hub: Rooms, instance: Instance, peer: str, what: str = "") -> None:
         raise web.HTTPTooManyRequests(text=text, headers={"Retry-After": "60", **HEADERS})
 
 
-async def answer(request: web.Request, instance: Instance, hub: Rooms, peer: str) -> web.Response:
-    """The frames that the connector has for the frames that came."""
+async def answer(request: web.Request, instance: Instance, hub: Rooms, peer: str, open_: WeakSet[Link]) -> web.Response:
+    """The frames that the connector has for the frames that came; `open_` holds its link as long as it waits."""
     async with body(request, LARGEST) as sent:
         try:
             frames = _frames.decode(sent)
@@ -108,7 +109,8 @@ async def answer(request: web.Request, instance: Instance, hub: Rooms, peer: str
         raise web.HTTPBadRequest(text=f"at most {MOST_FRAMES} frames are taken at once")
     if len(frames) > 1:  # the first says who asks
         count(hub, instance, peer)
-    link = _Link(described(hub, request), frames)
+    link = Link(described(hub, request), frames)
+    open_.add(link)
     serving = asyncio.create_task(instance.connector.serve(link, hub.ports[instance.id].of(peer)))
     waiting = asyncio.create_task(link.something())
     try:

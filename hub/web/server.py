@@ -45,7 +45,8 @@ def make_app(hub: Rooms, operations: Operations) -> web.Application:
     app[HUB], app[OPERATIONS] = hub, operations
     app[SCRAPE], app[BODIES] = Scrape(hub), Bodies(hub.config.limits)
     app.on_response_prepare.append(add_headers)
-    app[plugged.SOCKETS], app[plugged.PAGES], app[plugged.ROOM] = WeakSet(), {}, plugged.Room()
+    app[plugged.SOCKETS], app[plugged.POLLS] = WeakSet(), WeakSet()
+    app[plugged.PAGES], app[plugged.ROOM] = {}, plugged.Room()
     app.on_shutdown.append(plugged.close_sockets)
     app[now.NEWSROOM] = now.Newsroom(hub)
     app.on_shutdown.append(now.close_streams)

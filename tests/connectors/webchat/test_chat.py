@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from joserfc import jwk, jwt
 
-from hub.web.plugged import ROOM
+from hub.web.plugged import POLLS, ROOM
 from plugins.testing.window import SITE
 from tests.connectors.webchat.conftest import JWT_KEY, until
 
@@ -209,6 +209,20 @@ async def test_plain_http_carries_the_same_frames(desk, http):
     assert (await ask({"t": "hello", "session": "x"}))[1] == 4401
     await desk.settle()
     assert await desk.column(TEXTS) == ["VPN down"]
+
+
+async def test_a_poll_that_waits_hears_that_the_hub_restarts(desk, http):
+    url = f"http://127.0.0.1:{desk.hub.port}/ws/help"
+
+    async def ask(**more):
+        async with http.post(url, json=[json.dumps({"t": "hello", **more})], headers={"Origin": SITE}) as answer:
+            return await answer.json()
+
+    session = json.loads((await ask())["frames"][0])["session"]
+    waits = asyncio.create_task(ask(session=session, poll=True, after=0))
+    await until(lambda: desk.hub._runners[0].app[POLLS])
+    await desk.stop()
+    assert (await waits)["code"] == 1012
 
 
 async def test_plain_http_that_is_no_list_of_frames_is_400(desk, http):
