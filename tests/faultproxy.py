@@ -177,5 +177,6 @@ def _reset(*writers: asyncio.StreamWriter) -> None:
     """Close with RST instead of FIN: linger on, for no time."""
     for writer in writers:
         sock = writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if sock.fileno() >= 0:  # else its peer was faster
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()

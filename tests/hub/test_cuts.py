@@ -104,7 +104,7 @@ class Person:
 
     async def cut(self, tab: int) -> None:
         """Half of the cuts come in the middle of what the hub says; these at any moment."""
-        while self.proxies[tab].connections <= CUTS:
+        while self.tabs[tab].connections <= CUTS:
             await self.tabs[tab].ready.wait()
             await asyncio.sleep(random.uniform(0, 0.05))
             self.proxies[tab].reset_all()
