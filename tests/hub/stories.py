@@ -143,7 +143,7 @@ class Stories:
 
     async def test_revoked_credentials_hold_the_work_and_raise_an_alarm_until_they_are_mended(self, line: Line) -> None:
         if "token_revoked" not in line.far.troubles:
-            pytest.skip("its credentials can't be revoked")
+            pytest.skip("it has no credentials that can be revoked")
         await self._one_query(line)
         line.far.trouble = "token_revoked"
         await line.reply("Held back")
