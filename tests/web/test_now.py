@@ -85,8 +85,8 @@ async def test_news_of_a_query_reach_its_pages_alone_and_nothing_reads_without_a
         assert newsroom._reading is not None
     async with asyncio.timeout(15):
         while newsroom._reading is not None:  # the server notes that the pages have gone
-            desk.fabric.tell(f"query:{desk.ids['vpn']['id']}", "look")
-            desk.fabric.tell(f"query:{desk.ids['chat']['id']}", "user-typing")
+            for one in ("vpn", "chat"):  # it notes it when it has something to say to them
+                desk.fabric.tell(f"query:{desk.ids[one]['id']}", "user-typing")
             await asyncio.sleep(0.01)
     assert newsroom._pages == {}
 
