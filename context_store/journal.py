@@ -173,14 +173,10 @@ SELECT key_hash, body_hash, id FROM stands
 def _write_postgresql(conn: Connection, folded: Sequence[_Folded], node: int) -> dict[tuple[bytes, bytes], int]:
     """(key, body) → id of the row that stands."""
     driver: Any = conn.connection.driver_connection
-    from psycopg.types.numeric import Int8BinaryDumper  # noqa: PLC0415  # a node on SQLite never loads the driver
-
     columns = zip(*((*row, extra, clash) for row, extra, clash in folded), strict=True)
-    cursor = driver.cursor(binary=True)
-    # one width for all numbers: else psycopg takes the narrowest, and every combination is another prepared statement
-    cursor.adapters.register_dumper(int, Int8BinaryDumper)
-    with driver.pipeline():  # BEGIN and the statement in one round trip
-        cursor.execute(_POSTGRESQL_INSERT, [*map(list, columns), node])
+    # no pipeline, though it would save the round trip of BEGIN: until its end no time-out of the server runs, and a
+    # node that stands still in it holds its keys for as long, and all others up that are sent one of them
+    cursor = driver.execute(_POSTGRESQL_INSERT, [*map(list, columns), node], binary=True)
     return {(key, body): known for key, body, known in cursor}
 
 

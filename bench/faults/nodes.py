@@ -18,8 +18,6 @@ from tests.servers import PostgreSQL, Redis
 
 PATIENCE = 3.0
 """Seconds that a source waits for an answer: Slack's."""
-FREED = 60.0
-"""Seconds at most until PostgreSQL has ended what a node that stands still had begun (15 each, `IDLE_MS`)."""
 MOST_MB, BACK = 300.0, 30.0
 """Memory of the main process, and seconds until nothing is refused any more, after ten times the usual load."""
 QUIET = 0.5
@@ -57,7 +55,7 @@ async def stopped(field: Field) -> None:
     node = field.chance.choice(field.place.nodes)
     node.signal(signal.SIGSTOP)
     try:
-        await acknowledged(field.load, FREED)
+        await acknowledged(field.load)
         await asyncio.sleep(field.stop)
     finally:
         node.signal(signal.SIGCONT)
