@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, Select, bindparam, func, literal_column, select
+from sqlalchemy import Connection, bindparam, func, literal_column, select
 
 from context_store import tables as t
+from context_store.among import among, rows
 from context_store.ids import EPOCH_MS
 
 DAY_MS = 86_400_000
 MOST = 1000
 """Messages of one identity that are counted, the newest: a rule that asks for more than that asks for a flood."""
-MOST_VALUES = 20_000
 OPEN_STATES = ("new", "open", "pending", "on_hold")
 
 
@@ -42,7 +42,7 @@ class History:
 
 
 _m, _q, _i = t.messages.c, t.queries.c, t.identities.c
-_among = _i.user_id.in_(bindparam("among", expanding=True))
+_among = among(_i.user_id)
 _open = (
     select(_i.user_id, func.count())
     .select_from(t.identities.join(t.queries, _q.identity_id == _i.id))
@@ -78,22 +78,14 @@ def histories(conn: Connection, users: Collection[int], asked: Asked, now: int) 
     """Of each of these users; what is not asked for stays zero and empty. `now` in UTC milliseconds."""
     found = {user: History(contacts=[0] * asked.days) for user in users}
     if asked.open_queries:
-        for user, count in _rows(conn, _open, users):
+        for user, count in rows(conn, _open, users):
             found[user].open_queries = count
     if asked.days:
         since = max(0, now - asked.days * DAY_MS - EPOCH_MS) << 22
-        for user, day, count in _rows(conn, _contacts, users, since=since, now=now):
+        for user, day, count in rows(conn, _contacts, users, since=since, now=now):
             if (at := max(int(day), 0)) < asked.days:  # PostgreSQL rounds down to a float
                 found[user].contacts[at] += count
         if asked.subjects:
-            for user, subject, count in _rows(conn, _subjects, users, since=since):
+            for user, subject, count in rows(conn, _subjects, users, since=since):
                 found[user].subjects[subject] += count
     return found
-
-
-def _rows(conn: Connection, statement: Select[Any], users: Collection[int], **more: int) -> list[Any]:
-    """One statement, unless a driver would refuse that many values."""
-    values, rows = list(users), list[Any]()
-    for at in range(0, len(values), MOST_VALUES):
-        rows += conn.execute(statement, {"among": values[at : at + MOST_VALUES], **more}).all()
-    return rows

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Table, delete, select, update
 
 from context_store import alarms, bulk
 from context_store import tables as t
-from context_store.among import MOST_VALUES
+from context_store.among import among, rows
 from context_store.errors import StoreError
 from context_store.journal import INLINE
 from context_store.pending import Outcome, settle
@@ -160,28 +160,26 @@ def record(conn: Connection, batch: Batch, add_events: Callable[[Connection, Seq
     add_events(conn, batch.events)
 
 
+_m, _s, _u = t.messages.c, t.steps.c, t.users.c
+_originals = select(_m.key_hash, _m.direction).where(among(_m.key_hash))
+_sent_parts = select(_s.n).where(among(_s.ref_hash)).limit(1)
+_preferences = select(_u.id, _u.language, _u.fields).where(among(_u.id)).order_by(_u.id).with_for_update()
+
+
 def _still_wanted(conn: Connection, waits: Sequence[tuple[bytes, bool]]) -> None:
     """An original that came while its edit or receipt was judged would be waited for in vain."""
-    m = t.messages.c
-    wanted = set(waits)
-    hashes = sorted({key for key, _ in waits})
-    for at in range(0, len(hashes), MOST_VALUES):
-        among = hashes[at : at + MOST_VALUES]
-        for key, direction in conn.execute(select(m.key_hash, m.direction).where(m.key_hash.in_(among))):
-            if (key, direction == "out") in wanted or (key, False) in wanted:
-                raise Stale("an original has come meanwhile")
-        if conn.execute(select(t.steps.c.n).where(t.steps.c.ref_hash.in_(among)).limit(1)).first() is not None:
-            raise Stale("a part of what it speaks of has gone out meanwhile")
+    wanted, hashes = set(waits), {key for key, _ in waits}
+    for key, direction in rows(conn, _originals, hashes):
+        if (key, direction == "out") in wanted or (key, False) in wanted:
+            raise Stale("an original has come meanwhile")
+    if rows(conn, _sent_parts, hashes):
+        raise Stale("a part of what it speaks of has gone out meanwhile")
 
 
 def _still_preferred(conn: Connection, read: Mapping[int, tuple[str, str]]) -> None:
     """An agent or an import may have set something else of them meanwhile, which must not be written over."""
-    u = t.users.c
-    users = sorted(read)
-    for at in range(0, len(users), MOST_VALUES):
-        among = select(u.id, u.language, u.fields).where(u.id.in_(users[at : at + MOST_VALUES])).order_by(u.id)
-        if any(read[row.id] != (row.language, row.fields) for row in conn.execute(among.with_for_update())):
-            raise Stale("a user was changed by somebody else")
+    if any(read[row.id] != (row.language, row.fields) for row in rows(conn, _preferences, sorted(read))):
+        raise Stale("a user was changed by somebody else")
 
 
 def _insert(conn: Connection, batch: Batch) -> None:
