@@ -11,7 +11,9 @@ from aiohttp.abc import AbstractResolver
 
 from hub.config import EgressConfig
 from hub.egress import Client
+from plugins import Call
 
+LOCAL = "127.0.0.0/8"
 Script = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -122,3 +124,11 @@ async def client(*allow: str, timeout: float = 30.0, max_answer: int = 1 << 20, 
         yield made
     finally:
         await made.close()
+
+
+def post(far: FarSide, **kwargs) -> Call:
+    return Call(method="POST", url=far.url, body=b"effect", **kwargs)
+
+
+def get(far: FarSide, **kwargs) -> Call:
+    return Call(method="GET", url=far.url, **kwargs)

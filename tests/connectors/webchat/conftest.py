@@ -4,24 +4,16 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from playwright.async_api import Browser, async_playwright
 
-from plugins.testing.window import SITE, Window
+from plugins.testing.window import Window
+from tests.connectors.webchat.configured import CHAT, JWT_KEY
+from tests.connectors.webchat.pages import Site
 from tests.hub.desk import Desk, installed
 from tests.servers import room
 
-CHAT = f"""
-[instance.help]
-kind = "webchat"
-secrets = ["file:chat.secret"]
-origins = ["{SITE}"]
-fallback_after = 120
-max_file = 100000
-[instance.help.users]
-key = "file:jwt.key"
-audience = "chat"
-issuer = "acme"
-"""
-JWT_KEY = "k" * 40
+CHROMIUM = "/usr/bin/chromium"
 
 
 async def until(true: Callable[[], Any], seconds: float = 15) -> None:
@@ -59,3 +51,31 @@ def window(desk: Desk, http: aiohttp.ClientSession) -> Callable[..., Window]:
         return Window(http, lambda: f"http://127.0.0.1:{desk.hub.port}/ws/help", **who)
 
     return make
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    app = web.Application()
+    serving = web.AppRunner(app)
+    with room("widget") as folder:
+        for name, text in {"chat.secret": "s" * 40, "jwt.key": JWT_KEY}.items():
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o600)
+        async with installed(folder, "") as desk:
+            made = Site(desk, "")
+            app.router.add_get("/", made.page)
+            await serving.setup()
+            at = web.TCPSite(serving, "127.0.0.1", 0)
+            await at.start()
+            made.url = f"http://127.0.0.1:{serving.addresses[0][1]}"
+            yield made
+            await serving.cleanup()
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        await browser.close()

@@ -9,7 +9,8 @@ from joserfc import jwk, jwt
 
 from hub.web.plugged import POLLS, ROOM
 from plugins.testing.window import SITE
-from tests.connectors.webchat.conftest import JWT_KEY, until
+from tests.connectors.webchat.configured import JWT_KEY
+from tests.connectors.webchat.conftest import until
 
 TEXTS = "SELECT text FROM messages WHERE direction = 'in' ORDER BY id"
 

@@ -8,17 +8,15 @@ import aiohttp
 import pytest
 
 from plugins.testing.window import SITE
-from tests.connectors.webchat.conftest import CHAT, JWT_KEY, until
-from tests.connectors.webchat.test_widget import begun, chromium, say, site
+from tests.connectors.webchat.configured import CHAT, JWT_KEY
+from tests.connectors.webchat.conftest import until
+from tests.connectors.webchat.pages import begun, say
 from tests.hub.desk import installed
 from tests.servers import room
 
 TEXTS = "SELECT text FROM messages WHERE direction = 'in' ORDER BY id"
 MOST = 4
 HELLO = {"t": "hello"}
-
-
-__all__ = ["chromium", "site"]  # fixtures
 
 
 def next_minute(desk) -> None:

@@ -4,51 +4,13 @@ import asyncio
 import contextlib
 import smtplib
 import socket
-import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
 from connectors.channels.email.smtp_in import listening
 from plugins import LeaseLost
-from tests.certificates import Authority
 from tests.connectors.email.kit import ADDRESS, Journal, listen_settings, mail
-
-
-@asynccontextmanager
-async def port_of(hub: Journal, **more: Any) -> AsyncIterator[int]:
-    async with listening(hub, listen_settings(**more)) as gate:
-        yield gate.port
-
-
-async def talk(port: int, work: Callable[[Any], Any], kind: Any = smtplib.SMTP) -> Any:
-    """smtplib blocks: the sender is a thread."""
-
-    def run() -> Any:
-        with kind("127.0.0.1", port, timeout=10) as client:
-            return work(client)
-
-    return await asyncio.to_thread(run)
-
-
-def send(*recipients: str, raw: bytes = b"", sender: str = "ann@acme.test") -> Callable[[Any], Any]:
-    return lambda client: client.sendmail(sender, list(recipients) or [ADDRESS], raw or mail(1))
-
-
-async def raw_talk(port: int, *pieces: bytes) -> list[bytes]:
-    """Every line that is answered to these bytes, each piece sent when the last one was answered."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    lines = [await reader.readline()]
-    for piece in pieces:
-        writer.write(piece)
-        lines.append(await asyncio.wait_for(reader.readline(), 5))
-        while lines[-1][3:4] == b"-":
-            lines.append(await reader.readline())
-    writer.close()
-    await writer.wait_closed()
-    return lines
+from tests.connectors.email.listener.talking import HELLO, port_of, raw_talk, rcpt, send, talk
 
 
 async def test_mail_is_taken_byte_for_byte_with_its_envelope_as_facts():
@@ -146,17 +108,10 @@ async def test_mail_over_the_limit_is_refused_before_and_after_it_is_sent():
     assert len(hub.taken[0].raw) == 20_000
 
 
-def _rcpt() -> bytes:
-    return f"RCPT TO:<{ADDRESS}>\r\n".encode()
-
-
-HELLO = (b"EHLO a\r\n", b"MAIL FROM:<a@b.test>\r\n", _rcpt(), b"DATA\r\n")
-
-
 @pytest.mark.parametrize("end", [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n\0.\r\n"])
 async def test_mail_is_not_smuggled_behind_a_bare_line_end(end: bytes):
     hub = Journal()
-    smuggled = b"Subject: one\r\n\r\nx" + end + b"MAIL FROM:<ceo@hub.example>\r\n" + _rcpt() + b"DATA\r\nforged"
+    smuggled = b"Subject: one\r\n\r\nx" + end + b"MAIL FROM:<ceo@hub.example>\r\n" + rcpt() + b"DATA\r\nforged"
     async with port_of(hub) as port:
         lines = await raw_talk(port, *HELLO, smuggled + b"\r\n.\r\n")
     assert lines[-1].startswith(b"250")
@@ -343,61 +298,4 @@ async def test_peer_that_reads_nothing_is_cut_off():
             peer.setblocking(False)
             with pytest.raises(ConnectionError):
                 await asyncio.wait_for(flood(peer), 10)
-        assert not gate.sessions
-
-
-async def test_starttls_is_offered_with_a_certificate_and_can_be_required(authority: Authority):
-    hub = Journal()
-    cert, key = authority.issue("127.0.0.1")
-    more = {"cert_file": str(cert), "key_file": str(key), "require_tls": True}
-    context = ssl.create_default_context(cafile=str(authority.file))
-
-    def encrypted(client: smtplib.SMTP) -> None:
-        client.starttls(context=context)
-        send()(client)
-
-    async with port_of(hub, **more) as port:
-        with pytest.raises(smtplib.SMTPSenderRefused):
-            await talk(port, send())
-        await talk(port, encrypted)
-    assert len(hub.taken) == 1
-
-
-async def test_stopping_leaves_an_unfinished_mail_unanswered():
-    hub = Journal()
-    async with port_of(hub) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        await reader.readline()
-        for piece in HELLO:
-            writer.write(piece)
-            while (await reader.readline())[3:4] == b"-":
-                pass
-        writer.write(b"Subject: half")
-        await writer.drain()
-    with contextlib.suppress(ConnectionError):
-        assert await reader.read() == b""
-    writer.close()
-    assert hub.taken == []
-
-
-async def test_stopping_does_not_wait_for_a_tls_handshake(authority: Authority):
-    cert, key = authority.issue("127.0.0.1")
-    async with port_of(Journal(), cert_file=str(cert), key_file=str(key)) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for piece in (b"EHLO a\r\n", b"STARTTLS\r\n"):
-            writer.write(piece)
-            while (await reader.readline())[3:4] == b"-":
-                pass
-    writer.close()
-
-
-async def test_failed_tls_handshakes_leave_no_session_behind(authority: Authority):
-    cert, key = authority.issue("127.0.0.1")
-    settings = listen_settings(cert_file=str(cert), key_file=str(key))
-    async with listening(Journal(), settings) as gate:
-        for _ in range(3):
-            with pytest.raises(ssl.SSLCertVerificationError):
-                await talk(gate.port, lambda client: client.starttls(context=ssl.create_default_context()))
-        async with asyncio.timeout(5):
-            await asyncio.gather(*(session.ended for session in list(gate.sessions)))
         assert not gate.sessions
