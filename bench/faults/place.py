@@ -86,7 +86,20 @@ kind = "standin"
 effects = "c"
 url = "http://127.0.0.1:{far}"
 """
-RULES = """
+PLAIN_RULES = """
+[default]
+set.type = "unknown"
+set.impact = "person"
+set.urgency = "medium"
+set.target = "querylog"
+
+[matrix]
+person = { low = "P5", medium = "P4", high = "P3", critical = "P2" }
+team = { low = "P4", medium = "P3", high = "P3", critical = "P2" }
+department = { low = "P4", medium = "P3", high = "P2", critical = "P1" }
+organisation = { low = "P3", medium = "P2", high = "P1", critical = "P1" }
+"""
+ROUTES = """
 [[rule]]
 name = "to-a"
 when.fields.target = ["a"]
@@ -101,18 +114,6 @@ set.target = "ticket-b"
 name = "to-c"
 when.fields.target = ["c"]
 set.target = "ticket-c"
-
-[default]
-set.type = "unknown"
-set.impact = "person"
-set.urgency = "medium"
-set.target = "querylog"
-
-[matrix]
-person = { low = "P5", medium = "P4", high = "P3", critical = "P2" }
-team = { low = "P4", medium = "P3", high = "P3", critical = "P2" }
-department = { low = "P4", medium = "P3", high = "P2", critical = "P1" }
-organisation = { low = "P3", medium = "P2", high = "P1", critical = "P1" }
 """
 
 
@@ -133,7 +134,7 @@ class Place:
         self.feed.touch()
         (folder / "secret").write_text(self.secret.reveal())
         (folder / "secret").chmod(0o600)
-        (folder / "rules.toml").write_text(RULES)
+        (folder / "rules.toml").write_text(ROUTES + PLAIN_RULES)
         self.sent = folder / "sent.jsonl"
         self.effects = folder / "effects.jsonl"
         homes = [folder, *(folder / f"node{n}" for n in range(1, nodes))]

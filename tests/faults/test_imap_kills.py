@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from bench.faults.place import PLAIN_RULES
 from bench.faults.served import Served
 from context_store.reader import reading
 from tests.connectors.email.kit import ADDRESS, mail
@@ -33,25 +34,13 @@ poll = 1
 [instance.querylog]
 kind = "querylog"
 """
-RULES = """
-[default]
-set.type = "unknown"
-set.impact = "person"
-set.urgency = "medium"
-set.target = "querylog"
-[matrix]
-person = { low = "P5", medium = "P4", high = "P3", critical = "P2" }
-team = { low = "P4", medium = "P3", high = "P3", critical = "P2" }
-department = { low = "P4", medium = "P3", high = "P2", critical = "P1" }
-organisation = { low = "P3", medium = "P2", high = "P1", critical = "P1" }
-"""
 
 
 def configured(folder: Path, dovecot: Dovecot, user: str, imap: int) -> Served:
     web = free_port()
     (folder / "password").write_text(dovecot.password)
     (folder / "password").chmod(0o600)
-    (folder / "rules.toml").write_text(RULES)
+    (folder / "rules.toml").write_text(PLAIN_RULES)
     (folder / "plugins.toml").write_text(CONFIG.format(web=web, imap=imap, user=user, address=ADDRESS))
     return Served(folder / "plugins.toml", web)
 

@@ -10,6 +10,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import text
 
+from bench.faults.place import PLAIN_RULES
 from bench.faults.served import Served
 from context_store.reader import reading
 from tests.servers import free_port, room
@@ -32,18 +33,6 @@ listen = {{ port = {smtp} }}
 smtp = {{ host = "127.0.0.1", port = {sink}, tls = "none" }}
 [instance.querylog]
 kind = "querylog"
-"""
-RULES = """
-[default]
-set.type = "unknown"
-set.impact = "person"
-set.urgency = "medium"
-set.target = "querylog"
-[matrix]
-person = { low = "P5", medium = "P4", high = "P3", critical = "P2" }
-team = { low = "P4", medium = "P3", high = "P3", critical = "P2" }
-department = { low = "P4", medium = "P3", high = "P2", critical = "P1" }
-organisation = { low = "P3", medium = "P2", high = "P1", critical = "P1" }
 """
 MAIL = b"From: Ann <ann@acme.test>\r\nTo: desk@hub.test\r\nSubject: VPN\r\nMessage-ID: <1@acme.test>\r\n\r\nHelp\r\n"
 
@@ -75,7 +64,7 @@ async def test_what_may_have_gone_out_goes_again_under_its_message_id_and_is_fla
 ):
     web, smtp = free_port(), free_port()
     with room("hub") as folder:
-        (folder / "rules.toml").write_text(RULES)
+        (folder / "rules.toml").write_text(PLAIN_RULES)
         async with Slow() as sink:
             (folder / "plugins.toml").write_text(CONFIG.format(web=web, smtp=smtp, sink=sink.port))
             served = Served(folder / "plugins.toml", web)
