@@ -1,11 +1,9 @@
 """A real `trunkline serve` in a process of its own, killed and begun anew.
 
-Loading the code takes ten times as long as a start, so a fork server loads it once; every process that it forks runs
-the command from its first line on, with nothing open and nothing started. `fresh=True` starts a new interpreter.
+Forked, as loading the code takes ten times as long as a start; `fresh=True` starts a new interpreter.
 """
 
 import asyncio
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,26 +12,14 @@ import time
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-PRELOAD = ["bench.faults.preload"]
+from tests import forked
+
 ROOT = Path(__file__).parents[2]
 START_LIMIT = 60.0
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(PRELOAD)
 
 
 class Died(Exception):
     """The hub ended before it served."""
-
-
-def _serve(config: str, environ: dict[str, str], log: str) -> None:
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(handle, 1)
-    os.dup2(handle, 2)
-    os.environ.update(environ)
-    from hub.cli import main  # noqa: PLC0415  # after the environment is set
-
-    sys.exit(main(["serve", "--config", config, "--json"]))
 
 
 class Served:
@@ -47,15 +33,15 @@ class Served:
     def start(self, environ: dict[str, str] | None = None, *, fresh: bool = False) -> None:
         assert self.exitcode is not None
         self._forked = self._run = None
+        words = ["serve", "--config", str(self.config), "--json"]
         if fresh:
+            command = [sys.executable, "-m", "hub", *words]
+            # whatever a developer's shell says: an installed hub has its bytecode, and need not compile it
+            env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(environ or {})}
             with self.log.open("ab") as log:
-                command = [sys.executable, "-m", "hub", "serve", "--config", str(self.config), "--json"]
-                # whatever a developer's shell says: an installed hub has its bytecode, and need not compile it
-                env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(environ or {})}
                 self._run = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
         else:
-            self._forked = _context.Process(target=_serve, args=(str(self.config), environ or {}, str(self.log)))
-            self._forked.start()
+            self._forked = forked.start(words, Path.cwd(), {**os.environ, **(environ or {})}, self.log, self.log)
 
     @property
     def pid(self) -> int:

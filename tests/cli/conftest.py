@@ -2,16 +2,16 @@
 
 import json
 import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import forked
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +24,7 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environ = dict(ENVIRON)
-        self.process: subprocess.Popen[str] | None = None
+        self.process: ForkServerProcess | None = None
         self.greeting = ""
         self.sample: Any = None
         assert self.run("init", ".").returncode == 0
@@ -33,17 +33,7 @@ class Desk:
         file.write_text(text.replace("port = 2525", f"port = {free_port()}"))
 
     def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "hub", *words]
-        return subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environ,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return forked.run(words, self.folder, self.environ, stdin)
 
     def json(self, *words: str) -> Any:
         done = self.run(*words, "--json")
@@ -52,33 +42,30 @@ class Desk:
 
     def serve(self) -> str:
         """What it prints until it listens."""
-        with (self.folder / "serve.err").open("w") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "hub", "serve"],
-                cwd=self.folder, env=self.environ, stdout=subprocess.PIPE, stderr=errors, text=True,
-            )  # fmt: skip
-        assert self.process.stdout
-        said = ""
-        for line in self.process.stdout:
-            said += line
-            if "/console/setup/" in line or self.process.poll() is not None:
-                break
-        assert "/console/setup/" in said, (self.folder / "serve.err").read_text()
+        out, errors = self.folder / "serve.out", self.folder / "serve.err"
+        out.write_bytes(b"")
+        errors.write_bytes(b"")
+        self.process = forked.start(["serve"], self.folder, self.environ, out, errors)
+        while "/console/setup/" not in (said := out.read_text()):
+            assert self.process.exitcode is None, errors.read_text()
+            time.sleep(0.02)
         return said
 
-    def stop(self) -> int:
+    def signal(self, number: int) -> None:
         assert self.process
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(60)
-        finally:
-            self.process.kill()
-            assert self.process.stdout
-            self.process.stdout.close()
+        assert self.process.pid
+        os.kill(self.process.pid, number)
+
+    def stop(self) -> int | None:
+        assert self.process
+        self.process.terminate()
+        self.process.join(60)
+        self.process.kill()
+        return self.process.exitcode
 
     def end(self) -> None:
         """For a test that failed before it stopped its hub."""
-        if self.process and self.process.poll() is None:
+        if self.process and self.process.exitcode is None:
             self.stop()
 
     def until(self, words: str) -> str:

@@ -229,11 +229,11 @@ def test_bad_files_at_reload_change_nothing_and_show_as_alarms(desk: Desk):
     for name, wrong in (("rules.toml", '\n[[rule]]\nname = "x"\nfrob = 1\n'), ("plugins.toml", "\n[frobs]\n")):
         with (desk.folder / name).open("a") as file:
             file.write(wrong)
-    assert desk.process
-    desk.process.send_signal(signal.SIGHUP)
+    desk.signal(signal.SIGHUP)
     assert "frob" in desk.until("rules.refused")
     assert "frobs: unknown table" in desk.until("configuration.refused")
-    assert desk.process.poll() is None
+    assert desk.process
+    assert desk.process.exitcode is None
     assert desk.stop() == 0
     with sqlite3.connect(desk.folder / "var" / "trunkline.db") as database:
         alarms = {row[0] for row in database.execute("SELECT key FROM alarms WHERE cleared_at IS NULL")}
@@ -245,12 +245,11 @@ def test_good_files_at_reload_clear_the_alarms(desk: Desk):
     rules = desk.folder / "rules.toml"
     good = rules.read_text()
     desk.serve()
-    assert desk.process
     rules.write_text("frob")
-    desk.process.send_signal(signal.SIGHUP)
+    desk.signal(signal.SIGHUP)
     desk.until("rules.refused")
     rules.write_text(good)
-    desk.process.send_signal(signal.SIGHUP)
+    desk.signal(signal.SIGHUP)
     desk.until("rules.reloaded")
     assert desk.stop() == 0
     with sqlite3.connect(desk.folder / "var" / "trunkline.db") as database:

@@ -4,6 +4,7 @@ import importlib
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,14 @@ def test_help_loads_neither_store_nor_hub():
         [sys.executable, "-c", program], env=ENVIRON, cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert not HEAVY & set(done.stdout.partition("LOADED")[2].split())
+
+
+def test_commands_run_in_interpreters_of_their_own(tmp_path: Path):
+    """As people start them; all other tests fork theirs."""
+    for words in (("init", "."), ("check", "--offline")):
+        command = [sys.executable, "-m", "hub", *words]
+        done = subprocess.run(command, env=ENVIRON, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("group", "name"), [row[:2] for row in COMMANDS])
