@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from hub.acting import leave
+from hub.config import Config
 from hub.rooms import Rooms
 from hub.rules import checked, source_of
+from routing import RuleSet
 
 MOST = 100
 """Edits at once."""
@@ -35,7 +37,7 @@ async def rules_edit(hub: Rooms, actor: str, edits: Sequence[Mapping[str, Any]],
     if await asyncio.to_thread(source_of, path) != before.source:
         raise ValueError(f"{path.name} is not what is in force here: mend it first")
     text = await asyncio.to_thread(edited, before.source.decode(), edits)
-    await asyncio.to_thread(_write, path, text, hub.config)
+    await asyncio.to_thread(_write, path, text, hub.config, before)
     taken = await rules.publish(text, f"agent:{actor}")
     body = {"was": before.hash, "is": taken.hash, "edits": [dict(one) for one in edits]}
     await hub.store.write(leave, hub, "rules.edited", 0, actor, body)
@@ -43,9 +45,9 @@ async def rules_edit(hub: Rooms, actor: str, edits: Sequence[Mapping[str, Any]],
     return {"rule_set": taken.hash}
 
 
-def _write(path: Path, text: str, config: Any) -> None:
+def _write(path: Path, text: str, config: Config, before: RuleSet) -> None:
     """Checked first, and written beside the file: it is the old one or the new one, whole."""
-    checked(text.encode(), path.name, config)
+    checked(text.encode(), path.name, config, before)
     beside = path.with_name(f".{path.name}.new")
     try:
         beside.write_text(text, encoding="utf-8", newline="")

@@ -96,8 +96,7 @@ class Visits:
         """As the protocol says; a rules file without a catalogue has what its rules name."""
         rules = self._hub.rules.current
         if not rules.catalogue.services:
-            named = sorted({mention.name for mention in rules.mentions() if mention.kind == "service"})
-            return [Service(name=name, title=self._title(name)) for name in named]
+            return [Service(name=name, title=self._title(name)) for name in sorted(rules.named("service"))]
         number = await self._known(person) if person else None
         user = None if number is None else person_of(KnownUser(*await self._hub.store.read(visits.user, number)))
         now = self._hub.clock.now()

@@ -7,15 +7,17 @@ however many rules share it. A rule without an anchor (only `not`, numbers, flag
 """
 
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Literal
 
+from msgspec import Struct
+
 from routing.conditions import INBOUND, All, Any, Matches, Names, Node, Words, leaves
 from routing.fields import CHANNELS
 from routing.finders import Pattern, PatternSet, Terms
-from routing.literals import required
+from routing.literals import Literals, required
 from routing.rule import Rule
 from routing.view import Lexicon, MessageView
 
@@ -26,97 +28,157 @@ _DEARER = {"word": 0, "name": 0, "literal": 1, "loose": 2}
 """Of equally rare keys: a literal makes the pattern run, a loose pattern runs in every message."""
 
 
+class Each(Struct, frozen=True, gc=False):
+    """Keys of parts that must all hold: those of any one will do."""
+
+    anchors: tuple["Anchor", ...]
+
+
+class Either(Struct, frozen=True, gc=False):
+    """Keys of branches of which one must hold: those of all are needed."""
+
+    anchors: tuple["Anchor", ...]
+
+
+Anchor = tuple[Key, ...] | Each | Either
+"""Keys of which a message has at least one if a condition holds for it."""
+
+
+class Filing(Struct, frozen=True, gc=False, kw_only=True):
+    """What a rule brings into the index, whatever other rules there are."""
+
+    guards: int
+    keys: tuple[Key, ...]
+    """Of all its conditions."""
+    words: frozenset[str]
+    patterns: tuple[tuple[str, str, Literals], ...]
+    """(field, pattern, literals)."""
+    anchors: tuple[tuple[int, Anchor], ...]
+    """Of those conditions that have some, by their place among the parts."""
+    open: tuple[tuple[int, Node], ...]
+    """What being filed leaves to ask, cheapest first; not, though, the one of this place if the rule is filed there."""
+
+
+def filing_of(when: All) -> Filing:
+    """Found once for each rule, however often the file around it changes."""
+    keys, words, patterns = list[Key](), set[str](), list[tuple[str, str, Literals]]()
+    for leaf in leaves(when):
+        keys += _leaf_keys(leaf) or ()
+        if isinstance(leaf, Words):
+            words |= leaf.words
+        elif isinstance(leaf, Matches):
+            patterns.append((leaf.field, leaf.pattern, required(leaf.pattern)))
+    anchors = [(place, _anchor(part)) for place, part in enumerate(when.parts)]
+    left = [
+        (place if anchor is not None and _is_found(part, anchor) else -1, part)
+        for part, (place, anchor) in zip(when.parts, anchors, strict=True)
+        if not _guards_by(part)
+    ]
+    left.sort(key=lambda each: not isinstance(each[1], Names))
+    return Filing(
+        guards=_guards(when), keys=tuple(keys), words=frozenset(words), patterns=tuple(patterns), open=tuple(left),
+        anchors=tuple((place, anchor) for place, anchor in anchors if anchor is not None),
+    )  # fmt: skip
+
+
+def _leaf_keys(leaf: Node) -> tuple[Key, ...] | None:
+    if isinstance(leaf, Matches):
+        needs = required(leaf.pattern)
+        if needs is None:
+            return (("loose", leaf.field, leaf.pattern),)
+        return tuple(("literal", leaf.field, literal) for literal in needs)
+    if isinstance(leaf, Words) and leaf.mode != "none":
+        words = leaf.words if leaf.mode == "any" else (max(leaf.words, key=len),)
+        return tuple(("word", leaf.field, word) for word in words)
+    if isinstance(leaf, Names) and leaf.mode != "none" and leaf.field != "direction":
+        names = leaf.names if leaf.mode != "all" else (max(leaf.names, key=len),)
+        return tuple(("name", leaf.field, name) for name in names)
+    return None
+
+
+def _anchor(node: Node) -> Anchor | None:
+    if isinstance(node, All):
+        found = tuple(anchor for anchor in map(_anchor, node.parts) if anchor is not None)
+        return Each(found) if len(found) > 1 else found[0] if found else None
+    if isinstance(node, Any):
+        branches = [_anchor(part) for part in node.parts]
+        return None if None in branches else Either(tuple(branch for branch in branches if branch is not None))
+    return _leaf_keys(node)
+
+
 class Index:
     """What `decide` needs of a rule set beside the rules themselves. Immutable once built; shared by threads."""
 
-    def __init__(self, rules: Sequence[Rule], compiled: Mapping[str, object]) -> None:
-        """`compiled`: patterns, as RE2 has them.
+    def __init__(
+        self, filings: Sequence[Filing], compiled: Mapping[str, object], before: Lexicon | None = None
+    ) -> None:
+        """`compiled`: patterns, as RE2 has them. `before`: what of it serves again is taken from there.
 
         Raises re2.error where the patterns without literals of one field together are too large.
         """
-        self._literals: dict[str, frozenset[str] | None] = {}
-        words, loose = set[str](), defaultdict[str, set[str]](set)
-        self._shared = defaultdict[Key, int](int)
-        for rule in rules:
-            for leaf in leaves(rule.when):
-                if isinstance(leaf, Words):
-                    words |= leaf.words
-                elif isinstance(leaf, Matches) and self._needs(leaf.pattern) is None:
-                    loose[leaf.field].add(leaf.pattern)
-                for key in self._leaf_keys(leaf) or ():
-                    self._shared[key] += 1
-        literals = set(chain.from_iterable(found for found in self._literals.values() if found))
-        terms = Terms(words | literals)
+        shared = Counter(chain.from_iterable(filing.keys for filing in filings))
+        self._costs = {key: 4 * count + _DEARER[key[0]] for key, count in shared.items()}
+        words = set[str]().union(*(filing.words for filing in filings))
+        strict, loose = dict[str, Literals](), defaultdict[str, set[str]](set)
+        for filing in filings:
+            for field, pattern, literals in filing.patterns:
+                if literals is None:
+                    loose[field].add(pattern)
+                elif pattern not in strict:
+                    strict[pattern] = literals
+                    words |= literals
+        terms = before.terms if before and before.terms.numbers.keys() == words else Terms(words)
         self._terms: dict[str, dict[str, _Filed]] = {"word": {}, "literal": {}}
         self._values: dict[str, dict[str, dict[str, list[int]]]] = {"loose": {}, "name": {}}
         self._always: list[int] = []
         self._numbers: dict[Node, int] = {}
         self._single: dict[str, dict[str, int]] = {}
         self._singles = 0
-        self._rest = [self._file(number, rule.when, terms.numbers) for number, rule in enumerate(rules)]
+        self._rest = [self._file(number, filing, terms.numbers) for number, filing in enumerate(filings)]
+        known, sets = (before.patterns, before.sets) if before else ({}, {})
         self.lexicon = Lexicon(
             terms=terms,
-            patterns={text: Pattern(text, compiled.get(text)) for text, found in self._literals.items() if found},
-            sets={field: PatternSet(these) for field, these in loose.items()},
+            patterns={text: known.get(text) or Pattern(text, compiled.get(text)) for text in strict},
+            sets={
+                field: sets[field] if field in sets and these == set(sets[field].patterns) else PatternSet(these)
+                for field, these in loose.items()
+            },
             parts=tuple(self._numbers),
         )
-        del self._literals, self._shared, self._numbers
+        del self._costs, self._numbers
 
-    def _needs(self, pattern: str) -> frozenset[str] | None:
-        if pattern not in self._literals:
-            self._literals[pattern] = required(pattern)
-        return self._literals[pattern]
+    def _rarest(self, anchors: Iterable[tuple[int, Anchor]]) -> tuple[int, tuple[Key, ...]]:
+        """The place whose keys the fewest rules share. Loops, because it is asked of every rule at every edit."""
+        costs = self._costs
+        there, few, least = -1, tuple[Key, ...](), 0
+        for place, anchor in anchors:
+            keys = anchor if isinstance(anchor, tuple) else self._keys(anchor)
+            cost = costs[keys[0]] if len(keys) == 1 else max(map(costs.__getitem__, keys))
+            if not few or cost < least:
+                there, few, least = place, keys, cost
+        return there, few
 
-    def _leaf_keys(self, leaf: Node) -> list[Key] | None:
-        if isinstance(leaf, Matches):
-            needs = self._needs(leaf.pattern)
-            if needs is None:
-                return [("loose", leaf.field, leaf.pattern)]
-            return [("literal", leaf.field, literal) for literal in needs]
-        if isinstance(leaf, Words) and leaf.mode != "none":
-            words = leaf.words if leaf.mode == "any" else [max(leaf.words, key=len)]
-            return [("word", leaf.field, word) for word in words]
-        if isinstance(leaf, Names) and leaf.mode != "none" and leaf.field != "direction":
-            names = leaf.names if leaf.mode != "all" else [max(leaf.names, key=len)]
-            return [("name", leaf.field, name) for name in names]
-        return None
+    def _keys(self, anchor: Anchor) -> tuple[Key, ...]:
+        if isinstance(anchor, tuple):
+            return anchor
+        if isinstance(anchor, Each):
+            return self._rarest(enumerate(anchor.anchors))[1]
+        return tuple(chain.from_iterable(map(self._keys, anchor.anchors)))
 
-    def _anchor(self, node: Node) -> list[Key] | None:
-        """Keys of which a message has at least one if `node` holds for it; the rarest ones. None: there are none."""
-        if isinstance(node, All):
-            return self._rarest([self._anchor(part) for part in node.parts])
-        if isinstance(node, Any):
-            branches = [self._anchor(part) for part in node.parts]
-            return None if None in branches else [key for branch in branches for key in branch or ()]
-        return self._leaf_keys(node)
-
-    def _rarest(self, anchors: Sequence[list[Key] | None]) -> list[Key] | None:
-        return min((keys for keys in anchors if keys is not None), key=self._commonness, default=None)
-
-    def _commonness(self, keys: Sequence[Key]) -> tuple[int, int]:
-        return max(self._shared[key] for key in keys), max(_DEARER[key[0]] for key in keys)
-
-    def _file(self, number: int, when: All, terms: Mapping[str, int]) -> tuple[int, ...]:
+    def _file(self, number: int, filing: Filing, terms: Mapping[str, int]) -> tuple[int, ...]:
         """Files a rule; the numbers of the conditions that being filed there leaves open, cheapest first."""
-        anchors = [self._anchor(part) for part in when.parts]
-        keys = self._rarest(anchors)
-        packed = number << _BITS | _guards(when)
-        if keys is None:
+        packed = number << _BITS | filing.guards
+        there, keys = self._rarest(filing.anchors)
+        if not keys:
             self._always.append(packed)
-        for kind, field, what in keys or ():
+        for kind, field, what in keys:
             if kind in self._terms:
                 if field not in self._terms[kind]:
                     self._terms[kind][field] = _Filed(terms)
                 self._terms[kind][field].add(terms[what], packed)
             else:
                 self._values[kind].setdefault(field, {}).setdefault(what, []).append(packed)
-        open_ = [
-            part
-            for part, own in zip(when.parts, anchors, strict=True)
-            if not _guards_by(part) and not (keys and own == keys and _is_found(part, keys))
-        ]
-        open_.sort(key=lambda part: not isinstance(part, Names))
-        return tuple(self._number(part) for part in open_)
+        return tuple([self._number(part) for place, part in filing.open if place != there or place < 0])
 
     def _number(self, part: Node) -> int:
         """Negative where it asks for one name: what a message has of these is known at once, without asking each."""
@@ -203,11 +265,11 @@ _OURS = _ANY_CHANNEL << 1
 _BITS = len(CHANNELS) + 2
 
 
-def _is_found(part: Node, keys: list[Key]) -> bool:
-    """Whether having one of `keys`, its own, is the same as `part` being true."""
+def _is_found(part: Node, anchor: Anchor) -> bool:
+    """Whether having one of its own keys is the same as `part` being true."""
     if isinstance(part, Words | Names):
         return part.mode in {"is", "any"}
-    return isinstance(part, Matches) and keys[0][0] == "loose"
+    return isinstance(part, Matches) and isinstance(anchor, tuple) and anchor[0][0] == "loose"
 
 
 def _guards_by(part: Node) -> bool:

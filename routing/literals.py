@@ -7,6 +7,7 @@ answer is None: then the pattern is asked of every text. tests/routing/test_lite
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 SHORTEST = 3
 """Characters; shorter ones stand in every text."""
@@ -24,6 +25,7 @@ _ESCAPE = re.compile(r"\\(?:[pP](?:\{[^}]*\}|.)|x(?:\{[0-9A-Fa-f]+\}|[0-9A-Fa-f]
 Literals = frozenset[str] | None
 
 
+@lru_cache(maxsize=64)
 def required(pattern: str) -> Literals:
     """Lower-case printable ASCII without spaces, one of which stands in the lower-cased form of each text that matches.
 

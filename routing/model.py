@@ -4,7 +4,7 @@
 again, so nothing else of a run is kept.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,7 @@ from routing.catalogue import Catalogue
 from routing.facts import Facts
 from routing.index import Index
 from routing.matrix import Impact, Priority, Urgency
+from routing.places import Places
 from routing.rule import Rule
 
 ENGINE = 1
@@ -85,10 +86,26 @@ class RuleSet:
     default: Rule
     matrix: Mapping[str, Mapping[str, str]]
     index: Index
-    named: tuple[Mention, ...]
     calendars: Mapping[str, Calendar]
     catalogue: Catalogue
+    names: Sequence[Sequence[tuple[str, str, str]]]
+    """(key, kind, name) of all that each rule, at last the default, sets or asks for by name."""
+    read: Mapping[str, object]
+    """Pieces of the file → what they were read as, for the next version of it; nothing in one that nobody checked."""
+    surroundings: Mapping[str, object]
+    """`list.partners`, `calendar.office`, `group.vips`: what these readings may depend on."""
 
-    def mentions(self) -> Sequence[Mention]:
-        """Every name that the hub should hold against its configuration, with its place."""
-        return self.named
+    def named(self, kind: str) -> set[str]:
+        """The names of this kind that its rules set."""
+        return {name for names in self.names for key, each, name in names if each == kind and key.startswith("set.")}
+
+    def mentions(self) -> Iterator[Mention]:
+        """Every name that the hub should hold against its configuration, with its place, which is looked for here."""
+        places = Places(self.file, self.source.decode())
+        for number, (rule, names) in enumerate(zip((*self.rules, self.default), self.names, strict=True)):
+            own = rule is not self.default
+            place = places.place(places.line("rule", number) if own else places.line(rule.name))
+            prefix = f"rule {rule.name}" if own else rule.name
+            for key, kind, name in names:
+                if kind != "service" or key == "set.service":
+                    yield Mention(kind=kind, name=name, file=place, key=f"{prefix}: {key}")

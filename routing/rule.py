@@ -21,8 +21,6 @@ class Rule(Struct, frozen=True, kw_only=True, gc=False):
     note: str = ""
     group: str = ""
     """Its guard stands in `when` already."""
-    line: int = 0
-    """Of its header in the file; 0 if not known."""
     fields: tuple[str, ...] = ()
     values: tuple[str | bool, ...] = ()
     """What it sets, for deciding: of thousands of rules few are asked for a message, and none of them is near the

@@ -6,23 +6,39 @@ Without false alarms, as in `routing.lint`.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from msgspec import Struct
+
 from routing.conditions import All, Any, Names, Node, Not, Range, Words
 from routing.fields import FIELDS
 from routing.lint import conjuncts, follows, listed
 from routing.rule import Rule
 
 _Key = tuple[object, str, object]
-_Filed = tuple[Rule, frozenset[Node]]
+_Filed = tuple[int, Rule, frozenset[Node]]
 
-_COMMON = tuple(path for path, field in FIELDS.items() if field.allowed)
+_COMMON = frozenset(path for path, field in FIELDS.items() if field.allowed)
 _BROAD = 50
 """Earlier rules by `any`, `not` or `none` that every later one is held against."""
 _SPLIT = 16
 """Values or branches of a condition that are looked at one by one."""
 
 
-def shadows(rules: Sequence[Rule]) -> Iterator[tuple[Rule, list[Rule]]]:
-    """(rule, earlier rules that take all from it), each such rule once.
+class Asked(Struct, frozen=True, gc=False):
+    """What a rule asks, as it is held against others."""
+
+    parts: frozenset[Node]
+    keys: tuple[tuple[_Key, ...], ...]
+    """Of each part."""
+
+
+def asked_by(rule: Rule) -> Asked:
+    """Found once for each rule, however often the file around it changes."""
+    parts = frozenset(conjuncts(rule.when))
+    return Asked(parts=parts, keys=tuple(_keys(part) for part in parts))
+
+
+def shadows(rules: Iterable[tuple[int, Rule, Asked]]) -> Iterator[tuple[int, list[int]]]:
+    """(number of a rule, those of earlier rules that take all from it), each such rule once.
 
     An earlier one takes all if it matches whenever this one would, and stops, or sets all that this one sets; several
     do if each value or branch of a condition has one, or if they set all together. Certain where each thing that the
@@ -31,10 +47,9 @@ def shadows(rules: Sequence[Rule]) -> Iterator[tuple[Rule, list[Rule]]]:
     filed: dict[_Key, list[_Filed]] = defaultdict(list)
     broad: list[_Filed] = []
     set_before, stopped = set[str](), False
-    for rule in rules:
-        parts = frozenset(conjuncts(rule.when))
-        keys = [_keys(part) for part in parts]
-        above: list[Rule] = []
+    for number, rule, asked in rules:
+        parts = asked.parts
+        above: list[int] = []
         new = not set_before.issuperset(rule.marks)
         if stopped or not (new or rule.stop):
             found = _Search(rule, parts, filed, broad, only_stops=new)
@@ -42,14 +57,30 @@ def shadows(rules: Sequence[Rule]) -> Iterator[tuple[Rule, list[Rule]]]:
         set_before.update(rule.marks)
         stopped = stopped or rule.stop
         if above:
-            yield rule, above
+            yield number, above
         elif parts:
             # under the part that the fewest others are filed under, so that each later rule asks few
-            few = min(keys, key=lambda those: (max(len(filed.get(key, ())) for key in those), those[0][1] in _COMMON))
+            few = _rarest(asked.keys, filed)
             for key in few:
-                filed[key].append((rule, parts))
+                filed[key].append((number, rule, parts))
             if few[0][0] is None and len(broad) < _BROAD:
-                broad.append((rule, parts))
+                broad.append((number, rule, parts))
+
+
+def _rarest(keys: Iterable[tuple[_Key, ...]], filed: Mapping[_Key, list[_Filed]]) -> tuple[_Key, ...]:
+    """Loops, because it is asked of every rule at every edit."""
+    few, least = tuple[_Key, ...](), -1
+    for those in keys:
+        most = 0
+        for key in those:
+            if key in filed and len(filed[key]) > most:
+                most = len(filed[key])
+        rank = 2 * most + (those[0][1] in _COMMON)
+        if least < 0 or rank < least:
+            few, least = those, rank
+        if not least:
+            break
+    return few
 
 
 class _Search:
@@ -71,45 +102,45 @@ class _Search:
 
     def _useful(self, those: Iterable[_Filed]) -> list[_Filed]:
         if self._only_stops:
-            return [each for each in those if each[0].stop]
-        return [each for each in those if each[0].stop or not self._marks.isdisjoint(each[0].marks)]
+            return [each for each in those if each[1].stop]
+        return [each for each in those if each[1].stop or not self._marks.isdisjoint(each[1].marks)]
 
-    def one(self, parts: frozenset[Node]) -> list[Rule]:
+    def one(self, parts: frozenset[Node]) -> list[int]:
         """One that does it alone, where these must hold."""
         return self._among(self._all, parts)
 
-    def _among(self, those: Iterable[_Filed], parts: frozenset[Node]) -> list[Rule]:
-        for above, asked in those:
+    def _among(self, those: Iterable[_Filed], parts: frozenset[Node]) -> list[int]:
+        for number, above, asked in those:
             if (above.stop or self._marks.issubset(above.marks)) and _follow(asked, parts):
-                return [above]
+                return [number]
         return []
 
-    def together(self) -> list[Rule]:
+    def together(self) -> list[int]:
         """Several that match whenever it does, and leave nothing to set."""
-        found, left = list[Rule](), self._marks
-        for above, asked in () if self._only_stops else self._all:
+        found, left = list[int](), self._marks
+        for number, above, asked in () if self._only_stops else self._all:
             if not left.isdisjoint(above.marks) and _follow(asked, self._parts):
-                found.append(above)
+                found.append(number)
                 left -= frozenset(above.marks)
                 if not left:
                     return found
         return []
 
-    def split(self) -> list[Rule]:
+    def split(self) -> list[int]:
         """One for each value, or each branch, of one condition."""
         for part in self._parts:
             if not self._all and not isinstance(part, Any):
                 continue  # what takes the first value would be among them
-            found = dict[str, Rule]()
+            found = set[int]()
             for case in _cases(part):
                 near = self._useful(each for asked in case for each in _near(asked, self._filed))
                 above = self._among([*self._all, *near], (self._parts - {part}) | case)
                 if not above:
                     found.clear()
                     break
-                found[above[0].name] = above[0]
+                found.update(above)
             if found:
-                return list(found.values())
+                return list(found)
         return []
 
 
@@ -131,14 +162,14 @@ def _follow(asked: frozenset[Node], parts: frozenset[Node]) -> bool:
     return all(follows(part, yes) for part in left)
 
 
-def _keys(part: Node) -> list[_Key]:
+def _keys(part: Node) -> tuple[_Key, ...]:
     """Where a part is filed: at each of the things of which a part that implies it must ask one."""
     if isinstance(part, Names | Words) and part.mode != "none":
         names = sorted(listed(part))
-        return [(type(part), _field(part), name) for name in (names[:1] if part.mode == "all" else names)]
+        return tuple((type(part), _field(part), name) for name in (names[:1] if part.mode == "all" else names))
     if isinstance(part, Range):
-        return [(Range, part.field, None)]
-    return [(None, "", part)]
+        return ((Range, part.field, None),)
+    return ((None, "", part),)
 
 
 def _near(part: Node, filed: Mapping[_Key, list[_Filed]]) -> Iterator[_Filed]:
