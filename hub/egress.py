@@ -7,6 +7,7 @@ that stood; all that fails before it certainly had no effect.
 """
 
 import asyncio
+import functools
 import io
 import re
 import ssl
@@ -118,6 +119,12 @@ def retry_after(text: str, now: datetime) -> float | None:
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """The system's authorities. Reading them takes 40 ms: once is enough."""
+    return ssl.create_default_context()
+
+
 class Client:
     """One for the whole hub; safe for any number of tasks of one loop."""
 
@@ -142,7 +149,7 @@ class Client:
         self._per_host = per_host
         self._guard = Guard(config.allow)
         self._files = asyncio.Semaphore(FILES)
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls or _trusted()
         self._resolver = resolver
         self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by Target.plain; made inside the running loop
         self._closed = False

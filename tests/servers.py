@@ -29,6 +29,9 @@ from tests.certificates import Authority
 
 ROOT = os.geteuid() == 0
 START_LIMIT = 30.0
+MEMORY = Path("/dev/shm")
+ENOUGH = 4 << 30
+"""Bytes. A container's may have 64 MB."""
 
 
 def program(name: str, *patterns: str) -> str:
@@ -48,8 +51,9 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def room(prefix: str, owner: str | None = None) -> Iterator[Path]:
-    """A folder that an unprivileged server can enter, unlike pytest's own (0700)."""
-    path = Path(tempfile.mkdtemp(prefix=f"tl-{prefix}-"))
+    """A folder that an unprivileged server can enter, unlike pytest's own (0700); in memory, where there is enough."""
+    large = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH
+    path = Path(tempfile.mkdtemp(prefix=f"tl-{prefix}-", dir=MEMORY if large else None))
     path.chmod(0o755)
     if owner and ROOT:
         shutil.chown(path, owner)
@@ -300,9 +304,12 @@ class PostgreSQL:
         return f"postgresql+psycopg://trunkline@/{database}?host={self.room}{port}"
 
     def database(self, template: str = "template1") -> str:
-        """The URL of a fresh database. A prepared one (migrated, say) makes a good template: close it first."""
+        """The URL of a fresh database. A prepared one (migrated, say) makes a good template: close it first.
+
+        As files: through the log takes twice the time.
+        """
         name = f"t{next(_serial)}"
-        self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         return self.url(name)
 
     def drop(self, url: str) -> None:

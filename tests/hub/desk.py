@@ -240,10 +240,12 @@ class Desk:
 
     @staticmethod
     async def until(true: Callable[[], Awaitable[Any]], seconds: float = 15.0) -> Any:
-        """Look until it is so; a test that waits in vain fails here."""
+        """Look until it is so, ever more rarely; a test that waits in vain fails here."""
+        pause = 0.01
         async with asyncio.timeout(seconds):
-            while not (found := await true()):  # noqa: ASYNC110  # what it asks is in a database
-                await asyncio.sleep(0.01)
+            while not (found := await true()):
+                await asyncio.sleep(pause)
+                pause = min(1.5 * pause, 0.1)
         return found
 
     # ---- what became of it ---------------------------------------------------------------------------------

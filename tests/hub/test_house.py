@@ -78,6 +78,11 @@ async def test_unusual_silence_raises_an_alarm_and_the_next_message_clears_it(hu
     desk = hub_under_test
     await desk.start(more=RADIO.format("listen", 60))
     supervisor, radio = desk.hub.supervisor, desk.hub.instances["radio"].connector
+
+    async def running() -> bool:
+        return radio.runs > 0
+
+    await desk.until(running)  # its lease may take longer than the hub's start
     desk.clock.by += timedelta(minutes=2)
     supervisor._look.set()
     await desk.until(desk.alarms)
