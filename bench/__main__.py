@@ -14,6 +14,7 @@ COMMANDS = {
     "mail-corpus": ("bench.mail_corpus", "the shared corpora through a real Dovecot, a real hub and its store"),
     "backtest": ("bench.backtest", "a candidate of 1,000 rules over 100,000 stored messages, on one core"),
     "classify": ("bench.classify", "accuracy and calibration of the classifier on held-back texts"),
+    "reload": ("bench.reload", "from saving 10,000 rules until they are in force on two nodes"),
     "rules": ("bench.rules", "what a decision costs, from ten rules to 100,000"),
     "spine": ("bench.spine.command", "what the hub costs, beside a bare echo and a floor"),
     "search": ("bench.search", "search and journey in a full store"),

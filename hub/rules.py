@@ -37,6 +37,8 @@ LOOK = 0.25
 """Seconds between two looks at the files, and at what other nodes published."""
 STILL = 0.1
 """Seconds in which a file must not have changed: editors write in several steps."""
+TRIES = 5
+"""Times that a file is read at most, because it changed meanwhile or is gone; then it is taken as it is."""
 
 Stamp = tuple[int, int, int]
 
@@ -143,7 +145,7 @@ class Rules:
         path = self._config.rules
         self._stamps[path] = _stamp(path)
         rules = await asyncio.to_thread(read_rules, path, self._config)
-        self._judge(rules, await self._read_shadow())
+        self._judge(rules, await self._read_shadow(rules))
         return rules
 
     async def run(self) -> None:
@@ -172,21 +174,29 @@ class Rules:
         if await self._changed(self._config.rules):
             await self.reload()
         if self._config.shadow and await self._changed(self._config.shadow):
-            self._judge(self.current, await self._read_shadow())
+            shadow = await self._read_shadow(self.current)
+            self._judge(self.current, shadow)  # which may be another by now
         if self._store.dialect != "sqlite":  # a SQLite store has one node
             await self.follow()
 
     async def _changed(self, path: Path) -> bool:
-        stamp = await asyncio.to_thread(_stamp, path)
-        if stamp == self._stamps.get(path):
-            return False
-        for _ in range(5):
-            await asyncio.sleep(STILL)
-            before, stamp = stamp, await asyncio.to_thread(_stamp, path)
-            if stamp == before and stamp is not None:
-                break
-        self._stamps[path] = stamp
-        return True
+        return await asyncio.to_thread(_stamp, path) != self._stamps.get(path)
+
+    async def _settled(self, path: Path, before: RuleSet) -> RuleSet:
+        """What the file says once it stands still, which is read meanwhile. Raises BadConfig."""
+        tries = 0
+        while True:
+            tries += 1
+            stamp = await asyncio.to_thread(_stamp, path)
+            still = asyncio.create_task(asyncio.sleep(STILL))
+            found = await asyncio.to_thread(_tried, path, self._config, before)
+            await still
+            self._stamps[path] = stamp
+            if tries < TRIES and (stamp is None or await self._changed(path)):
+                continue
+            if isinstance(found, BadConfig):
+                raise found
+            return found
 
     # ---- what is in force --------------------------------------------------------------------------------
 
@@ -197,7 +207,7 @@ class Rules:
 
     async def _reload(self) -> bool:
         try:
-            rules = await asyncio.to_thread(read_rules, self._config.rules, self._config, self.current)
+            rules = await self._settled(self._config.rules, self.current)
         except BadConfig as error:
             log.warning("rules.refused", problems=[str(problem) for problem in error.problems])
             await self._alarm(ALARM, f"the rules were not reloaded: {error}")
@@ -267,13 +277,12 @@ class Rules:
         self._offers = offers
         self._judge(self.judging.rules, self.judging.shadow)
 
-    async def _read_shadow(self) -> RuleSet | None:
+    async def _read_shadow(self, beside: RuleSet) -> RuleSet | None:
         path = self._config.shadow
         if path is None:
             return None
-        self._stamps[path] = _stamp(path)
         try:
-            shadow = await asyncio.to_thread(read_rules, path, self._config)
+            shadow = await self._settled(path, beside)
         except BadConfig as error:
             await self._alarm(SHADOW_ALARM, f"nothing is judged in the shadow: {error}")
             return None
@@ -282,6 +291,14 @@ class Rules:
 
     async def _alarm(self, key: str, text: str) -> None:
         await self._store.write(alarms.raise_, key, text[:ALARM_MOST], to_millis(self._clock.now()))
+
+
+def _tried(path: Path, config: Config, before: RuleSet) -> RuleSet | BadConfig:
+    """In words where it is refused: whoever writes it may not be done."""
+    try:
+        return read_rules(path, config, before)
+    except BadConfig as error:
+        return error
 
 
 def _stamp(path: Path) -> Stamp | None:

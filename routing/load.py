@@ -331,7 +331,7 @@ class _Loader:
         self._shadows(rules, sorted(self._whole - never))
 
     def _shadows(self, rules: Sequence[Reading], sound: Iterable[int]) -> None:
-        for number, above in shadows((each, rules[each].rule, rules[each].asked) for each in sound):
+        for number, above in shadows([(each, rules[each].rule, rules[each].asked) for each in sound]):
             rule, others = rules[number].rule, [(rules[each].rule, self._lines[each]) for each in sorted(above)]
             if any(rule.name == other.name for other, _ in others):
                 continue  # which is what is told of it

@@ -37,7 +37,7 @@ def asked_by(rule: Rule) -> Asked:
     return Asked(parts=parts, keys=tuple(_keys(part) for part in parts))
 
 
-def shadows(rules: Iterable[tuple[int, Rule, Asked]]) -> Iterator[tuple[int, list[int]]]:
+def shadows(rules: Sequence[tuple[int, Rule, Asked]]) -> Iterator[tuple[int, list[int]]]:
     """(number of a rule, those of earlier rules that take all from it), each such rule once.
 
     An earlier one takes all if it matches whenever this one would, and stops, or sets all that this one sets; several
@@ -46,16 +46,13 @@ def shadows(rules: Iterable[tuple[int, Rule, Asked]]) -> Iterator[tuple[int, lis
     """
     filed: dict[_Key, list[_Filed]] = defaultdict(list)
     broad: list[_Filed] = []
-    set_before, stopped = set[str](), False
-    for number, rule, asked in rules:
+    doubtful = _doubtful(rule for _, rule, _ in rules)
+    for place, (number, rule, asked) in enumerate(rules[: max(doubtful, default=-1) + 1]):
         parts = asked.parts
         above: list[int] = []
-        new = not set_before.issuperset(rule.marks)
-        if stopped or not (new or rule.stop):
-            found = _Search(rule, parts, filed, broad, only_stops=new)
+        if place in doubtful:
+            found = _Search(rule, parts, filed, broad, only_stops=doubtful[place])
             above = found.one(parts) or found.together() or found.split()
-        set_before.update(rule.marks)
-        stopped = stopped or rule.stop
         if above:
             yield number, above
         elif parts:
@@ -65,6 +62,19 @@ def shadows(rules: Iterable[tuple[int, Rule, Asked]]) -> Iterator[tuple[int, lis
                 filed[key].append((number, rule, parts))
             if few[0][0] is None and len(broad) < _BROAD:
                 broad.append((number, rule, parts))
+
+
+def _doubtful(rules: Iterable[Rule]) -> dict[int, bool]:
+    """Place of a rule that earlier ones may take all from → it sets something new, so that only one that stops can."""
+    found: dict[int, bool] = {}
+    set_before, stopped = set[str](), False
+    for place, rule in enumerate(rules):
+        new = not set_before.issuperset(rule.marks)
+        if stopped or not (new or rule.stop):
+            found[place] = new
+        set_before.update(rule.marks)
+        stopped = stopped or rule.stop
+    return found
 
 
 def _rarest(keys: Iterable[tuple[_Key, ...]], filed: Mapping[_Key, list[_Filed]]) -> tuple[_Key, ...]:

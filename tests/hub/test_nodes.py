@@ -9,7 +9,9 @@ import pytest
 from context_store import agents
 from hub import supervisor
 from hub.fabric.live import live
+from hub.rules import checked
 from hub.web import auth
+from routing import Facts, RuleSet, decide
 from tests.hub.desk import RULES, Desk, installed, message
 from tests.servers import Redis, room
 from tests.web.listening import listening, until_told
@@ -189,3 +191,36 @@ async def test_what_is_pending_is_counted_over_all_nodes(nodes: Two):
 
     await here.until(none_left)
     await here.resume_pipeline()
+
+
+LARGE = "".join(
+    f'[[rule]]\nname = "r{n}"\nwhen.text.any = ["word{n}"]\nset.type = "request"\nset.tags = ["t{n}"]\n'
+    for n in range(600)
+)
+
+
+async def test_edits_of_a_large_file_go_live_on_both_nodes_and_judge_as_from_scratch(nodes: Two):
+    here, there = nodes
+    text = LARGE + RULES
+    fresh = '[[rule]]\nname = "fresh"\nwhen.text.any = ["word7"]\nset.type = "complaint"\nstop = true\n'
+    for was, new in [("", ""), ('word7"', 'modem"'), ('[[rule]]\nname = "r8"', f'{fresh}[[rule]]\nname = "r8"')]:
+        text = text.replace(was, new, 1)
+        scratch = await _saved(nodes, text)
+        for desk in nodes:
+            rules = desk.hub.rules.current
+            assert (rules.hash, rules.rules) == (scratch.hash, scratch.rules)
+            for words in ("word7", "a modem", "word8 word599", "vpn"):
+                facts = Facts(channel="email", body=words)
+                assert decide(rules, facts) == decide(scratch, facts)
+    assert here.hub.rules.current.rules[0] is not there.hub.rules.current.rules[0], "each has its own"
+
+
+async def _saved(nodes: Two, text: str) -> RuleSet:
+    """On the first node, and in force on both; what it is from scratch."""
+
+    async def in_force() -> bool:
+        return all(desk.hub.rules.current.source == text.encode() for desk in nodes)
+
+    (nodes[0].folder / "rules.toml").write_text(text)
+    await nodes[0].until(in_force)
+    return checked(text.encode(), "rules.toml", nodes[0].hub.config)
