@@ -24,12 +24,8 @@ def hash_key(*parts: str | bytes) -> bytes:
     Any str is taken, lone surrogates too: the hash is of the id as it came, not of its canonical form, so that two
     ids which differ in an unstorable character stay two.
     """
-    measured = bytearray()
-    for part in parts:
-        raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        measured += len(raw).to_bytes(8, "big")
-        measured += raw
-    return hashlib.sha256(measured).digest()
+    raws = [part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part for part in parts]
+    return hashlib.sha256(b"".join([len(raw).to_bytes(8, "big") + raw for raw in raws])).digest()
 
 
 def lane_of(*parts: str | bytes) -> int:

@@ -288,7 +288,7 @@ def _lane(raw: bytes) -> str:
     except _UNREADABLE:
         return ""
     lanes = {said.lane()} if isinstance(said, _Place) else {each.lane() for each in said}
-    return hashlib.sha256(lanes.pop().encode()).hexdigest()[:32] if len(lanes) == 1 else ""
+    return lanes.pop() if len(lanes) == 1 else ""
 
 
 @hookimpl

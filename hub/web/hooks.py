@@ -12,7 +12,6 @@ from email.utils import formatdate
 from aiohttp import hdrs, web
 from aiohttp.http import HttpVersion11
 
-from hub.instances import Instance
 from hub.web.bodies import BODIES
 from hub.web.inbound import plain_response, reply_to
 from hub.web.refusals import in_words
@@ -30,14 +29,16 @@ class ShortWay:
         """`app` must have its hub and its bodies."""
         self._hub, self._bodies, self._long = app[HUB], app[BODIES], long
         self._headers = headers_of(self._hub.config.public_url)
+        found = self._hub.instances.values()
+        self._instances = {each.id: each for each in found if each.has("webhook") and not each.has("site")}
         self._ready: dict[str, _Ready] = {}
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request."""
         assert isinstance(request, web.Request)
         found = _PLAIN.fullmatch(request.raw_path)
-        instance = self._hub.instances.get(found[1]) if found else None
-        if found is None or instance is None or not _plain(request, instance):
+        instance = self._instances.get(found[1]) if found else None
+        if found is None or instance is None or not _plain(request):
             return await self._long(request)
         try:
             reply = await reply_to(self._hub, self._bodies, request, found[1], found[2] or "")
@@ -59,14 +60,12 @@ class ShortWay:
         return ready
 
 
-def _plain(request: web.Request, instance: Instance) -> bool:
+def _plain(request: web.Request) -> bool:
     return (
         request.method == hdrs.METH_POST
         and request.version == HttpVersion11
         and request.keep_alive
         and hdrs.EXPECT not in request.headers
-        and instance.has("webhook")
-        and not instance.has("site")
         and not for_people(request)
     )
 
