@@ -9,6 +9,8 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
+from msgspec.structs import replace
+
 from context_store.ids import EPOCH_MS
 from context_store.lookups import REPORTS, KnownIdentity, KnownMessage
 from context_store.text import canonical, lane_of
@@ -244,6 +246,8 @@ class Judge:
             item, user, self.draft.known, self._judging, channel=instance.channel, instance=instance.id,
             at=from_millis((envelope >> 22) + EPOCH_MS),
         )  # fmt: skip
+        if self._acknowledger.is_desk(item.sender.identity):  # sent past the hub, and a copy came here
+            facts = replace(facts, direction="out")
         triaged = triage(self.draft, self._judging, facts, self.draft.root(place.query), message.id, waits=item.more)
         if place.fresh:
             self.draft.event("query.opened", place.query.id, "hub", {"reference": place.query.reference}, message.id)

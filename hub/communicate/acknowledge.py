@@ -68,6 +68,10 @@ class Acknowledger:
     def _own(self) -> frozenset[bytes]:
         return frozenset(mailbox_hash(own) for instance in self._instances.values() for own in instance.own)
 
+    def is_desk(self, identity: Identity) -> bool:
+        """Whether it is an address of ours, whatever its suffix."""
+        return mailbox_hash(identity) in self._own
+
     def refuses(self, message: Message, sender: KnownIdentity, standing: str) -> str:
         """Nothing if an acknowledgement may go out, else the reason why not (R16)."""
         if message.direction != "in" or message.automatic:
@@ -96,7 +100,7 @@ class Acknowledger:
             return f"the user has {sender.barred}"
         if sender.scheme == "email" and _MACHINE.search(sender.value):
             return "this is the address of a machine"
-        if mailbox_hash(identity_of(sender)) in self._own:
+        if self.is_desk(identity_of(sender)):
             return "this is an address of the desk itself"
         return ""
 
