@@ -22,7 +22,7 @@ from hub.texts import Texts
 from hub.underway import WHY
 from plugins import Fold, Message
 from routing import Attachment, Decision, Eligibility, Facts, History, Person, RuleSet, Sender, decide, fold, validate
-from routing.conditions import Counts, leaves
+from routing.conditions import Counts
 from routing.language import settle
 
 TEXT_LIMIT = 100_000
@@ -67,7 +67,7 @@ class Triaged(Struct, frozen=True):
 
 def asked_by(*sets: RuleSet | None) -> Asked:
     """Which counts over history these rule sets ask for: nothing else is counted."""
-    found = {leaf for rules in sets if rules for rule in rules.rules for leaf in leaves(rule.when)}
+    found = {leaf for rules in sets if rules for leaf in rules.counted}
     fields = {leaf.field for leaf in found}
     days = max((leaf.days for leaf in found if isinstance(leaf, Counts)), default=0)
     subjects = "history.same_subject" in fields

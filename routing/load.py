@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -271,7 +272,7 @@ class _Loader:
             report(key, f"there is no {kind} {name!r}", fix)
 
     def _expected(self, rules: Sequence[Reading], examples: Sequence[tuple[Example | None, Report]]) -> None:
-        names = {DEFAULT, *(each.rule.name for each in rules)}
+        names = {DEFAULT, *(each.rule.name for each in rules)} if examples else ()
         for example, report in examples:
             if example and example.expect.rule is not None and example.expect.rule not in names:
                 report("expect.rule", f"there is no rule {example.expect.rule!r}", "")
@@ -368,6 +369,7 @@ class _Loader:
             index=index,
             calendars=catalogue.calendars,
             catalogue=catalogue,
+            counted=frozenset(chain.from_iterable(each.counted for each in rules)),
             names=[each.names for each in (*rules, default)],
             read=read,
             surroundings=self._around,

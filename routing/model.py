@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from routing.calendars import Calendar
 from routing.catalogue import Catalogue
+from routing.conditions import Leaf
 from routing.facts import Facts
 from routing.index import Index
 from routing.matrix import Impact, Priority, Urgency
@@ -88,6 +89,8 @@ class RuleSet:
     index: Index
     calendars: Mapping[str, Calendar]
     catalogue: Catalogue
+    counted: frozenset[Leaf]
+    """Conditions on what is counted only where a rule asks for it."""
     names: Sequence[Sequence[tuple[str, str, str]]]
     """(key, kind, name) of all that each rule, at last the default, sets or asks for by name."""
     read: Mapping[str, object]

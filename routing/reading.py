@@ -10,8 +10,9 @@ from typing import Any
 from msgspec import Struct
 
 from routing.actions import SETS, read_sets
-from routing.conditions import INBOUND, All, leaves
+from routing.conditions import INBOUND, All, Leaf, leaves
 from routing.decide import DEFAULT, MATRIX
+from routing.fields import field_of
 from routing.index import Filing, filing_of
 from routing.names import Name, named
 from routing.parse import Scope, read_conditions
@@ -32,6 +33,8 @@ class Reading(Struct, frozen=True, gc=False, kw_only=True):
     names: tuple[Name, ...]
     asked: Asked
     filing: Filing
+    counted: tuple[Leaf, ...]
+    """Conditions on what is counted only where a rule asks for it."""
     asks: bool = False
     """Its conditions fit, and nothing that they name is in doubt."""
 
@@ -46,8 +49,9 @@ class Guards(Struct, frozen=True):
 
 def reading_of(rule: Rule, used: frozenset[str] = frozenset(), *, asks: bool = False) -> Reading:
     """What follows from a rule."""
+    counted = tuple(leaf for leaf in leaves(rule.when) if (known := field_of(leaf.field)) and known.counted)
     return Reading(rule=rule, used=used, names=tuple(named(rule)), asked=asked_by(rule), filing=filing_of(rule.when),
-                   asks=asks)  # fmt: skip
+                   counted=counted, asks=asks)  # fmt: skip
 
 
 def read_rule(table: Any, report: Report, scope: Scope, guards: Guards) -> Reading:

@@ -15,6 +15,11 @@ PARTS = 100
 
 _DOTTED = re.compile(rf"(?:\.\s*+[\w\"'-]++\s*+){{{PARTS},}}+")
 
+_BASED = re.compile(r"0[xob][0-9A-Fa-f_]{1000}")
+"""Python reads them, and can't write them."""
+_DIGITS = re.compile(r"[0-9_]{4300}")
+_TOO_LONG = "is not TOML: a number has more than a thousand digits"
+
 
 def decode(data: bytes, file: str) -> str:
     """Raises BadConfig, with the line where there is one."""
@@ -36,15 +41,23 @@ def decode(data: bytes, file: str) -> str:
 def parse(source: str, file: str) -> dict[str, Any]:
     """Raises BadConfig."""
     if long := _DOTTED.search(source):
-        line = source.count("\n", 0, long.start()) + 1
-        raise refused(f"{file}:{line}", f"a key has more than {PARTS} parts", "write it flatter")
+        raise refused(f"{file}:{_line(source, long)}", f"a key has more than {PARTS} parts", "write it flatter")
+    if long := _BASED.search(source):
+        raise refused(f"{file}:{_line(source, long)}", _TOO_LONG, "")
     try:
         return tomli.loads(source)
     except tomli.TOMLDecodeError as error:
         cut = error.pos >= len(source.rstrip())
         raise refused(f"{file}:{error.lineno}", f"is not TOML: {error}", "is the file whole?" if cut else "") from None
+    except ValueError:  # Python reads no longer ones
+        long = _DIGITS.search(source)
+        raise refused(f"{file}:{_line(source, long) if long else 1}", _TOO_LONG, "") from None
     except RecursionError:
         raise refused(file, "lists or tables stand too deep in each other", "write them flatter") from None
+
+
+def _line(source: str, found: re.Match[str]) -> int:
+    return source.count("\n", 0, found.start()) + 1
 
 
 def refused(file: str, what: str, fix: str) -> BadConfig:

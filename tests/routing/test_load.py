@@ -211,6 +211,11 @@ HOSTILE = {
     "500 nested not": (rule("not." * 500 + 'channel = "chat"').encode(), "more than 100 parts"),
     "long key": (b".".join([b"a"] * 100_000) + b" = 1", "more than 100 parts"),
     "NUL": (b"\0", "is not TOML"),
+    "long number": (b"\nx = " + b"9" * 5000, "rules.toml:2: is not TOML: a number has more than a thousand"),
+    "long hexadecimal number": (
+        b"x = 0x" + b"f" * 4000,
+        "rules.toml:1: is not TOML: a number has more than a thousand",
+    ),
 }
 
 
