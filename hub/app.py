@@ -5,7 +5,7 @@ last the ways in, so that what is accepted can be taken on; `drain` closes the w
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,7 +123,7 @@ class Hub(Rooms):
         for port in self.ports.values():
             port.intake = self.intake
         connectors = {i.id: i.connector for i in self.instances.values() if hasattr(i.connector, "parse")}
-        self.parsers = Parsers(connectors, _recipe(config), config.parse, config.triage.languages)
+        self.parsers = Parsers(connectors, _recipe(config, connectors.values()), config.parse, config.triage.languages)
         self.rules = Rules(store, config, self.clock, self.fabric)
         await self.rules.start()
         self.shelf = Shelf(texts_of(config))
@@ -303,13 +303,14 @@ async def _private_site(web_runner: web.AppRunner, path: Path) -> None:
     await asyncio.to_thread(private.rename, path)
 
 
-def _recipe(config: Config) -> Recipe:
-    """How the parse workers build the same connectors."""
+def _recipe(config: Config, connectors: Iterable[object]) -> Recipe:
+    """How the parse workers build the same connectors; they load no other of our plugins: it takes long."""
+    used = {".".join(type(connector).__module__.split(".")[:3]) for connector in connectors}
     document = read_document(config.file)
     named = document.get("plugins", {})
     base = config.file.parent
     return Recipe(
-        builtins=builtin_modules(),
+        builtins=[name for name in builtin_modules() if name in used],
         entry_points=bool(named.get("entry_points", True)),
         modules=list(named.get("modules", ())),
         folders=[str(base / folder) for folder in named.get("folders", ())],

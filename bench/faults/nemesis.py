@@ -110,6 +110,7 @@ async def crash_points(
 ) -> tuple[Verdict, list[str]]:
     """Kill at each point's nth visit under load; returns the points that were never met, too."""
     missed: list[str] = []
+    place.mail = "mail" in kinds
     async with place.far_side():
         load = Load(place, kinds=kinds)
         async with loading(load):
@@ -174,6 +175,7 @@ CONTROLS = (
 
 async def control(place: Place, one: Control) -> Verdict:
     """A short run without the protection; `lives` of them end at `crash`."""
+    place.mail = "mail" in one.kinds
     async with place.far_side(loses=0.0, slow=one.slow):
         load = Load(place, lanes=6, think=0.005, kinds=one.kinds, targets=one.targets)
         off = {"TRUNKLINE_UNPROTECTED": one.off}

@@ -29,7 +29,7 @@ listen = "127.0.0.1:0"
 [hub.limits]
 {limits}
 [hub.parse]
-seconds = 0.3
+seconds = {parse}
 [hub.delivery]
 schedule = [0.01]
 horizon = {horizon}
@@ -148,7 +148,7 @@ class Desk:
         self._store = f'store = "{store_url}"' if store_url else ""
         self.values: dict[str, Any] = {
             "store": self._store, "folder": Path(__file__).parent / "scripted", "limits": "", "delivery": "",
-            "horizon": 60.0, "lease": 5.0, "steps": "A", "more": "",
+            "horizon": 60.0, "lease": 60.0, "parse": 10.0, "steps": "A", "more": "",
         }  # fmt: skip
         self.rules = RULES
         self.hub: Hub
@@ -239,7 +239,7 @@ class Desk:
         return [name for name, health in self.hub.outbox._health.items() if health.held_until > now]
 
     @staticmethod
-    async def until(true: Callable[[], Awaitable[Any]], seconds: float = 15.0) -> Any:
+    async def until(true: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
         """Look until it is so, ever more rarely; a test that waits in vain fails here."""
         pause = 0.01
         async with asyncio.timeout(seconds):

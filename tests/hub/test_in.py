@@ -164,7 +164,9 @@ async def test_part_that_needs_a_person_parks_its_envelope_and_releasing_retries
 
 
 @pytest.mark.parametrize("trouble", ["raise", "exit", "hang"])
-async def test_poison_does_not_block_the_others(desk: Desk, trouble: str):
+async def test_poison_does_not_block_the_others(hub_under_test: Desk, trouble: str):
+    desk = hub_under_test
+    await desk.start(parse=0.3)
     await desk.hold_pipeline()
     await asyncio.gather(*(
         desk.post(message(f"m{n}"), parse=trouble if n in (2, 5) else "", lane="one") for n in range(8)
@@ -206,7 +208,7 @@ async def test_more_items_in_a_batch_than_a_statement_takes_stop_nobody(desk: De
         await desk.post(*(edit(f"{e}-{n}", "never") for n in range(7000)))
     await desk.post(message("m1"))
     await desk.resume_pipeline()
-    await desk.until(lambda: desk.number("SELECT count(*) FROM envelopes WHERE state <> 'pending'"), 60)
+    await desk.until(lambda: desk.number("SELECT count(*) FROM envelopes WHERE state <> 'pending'"))
     assert await desk.column("SELECT DISTINCT state FROM envelopes") == ["done"]
     assert len(await desk.references()) == 1
 
