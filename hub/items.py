@@ -301,7 +301,8 @@ class Judge:
             reason = why_not or "nothing that is configured reaches this address"
             self.draft.event("query.not_acknowledged", query.id, "hub", {"why": reason})
             return
-        pin = partial(drawn, self.draft, query) if item.sender.assurance >= 1 else str
+        opens = item.private and item.sender.assurance >= 1  # what everybody reads has nothing that opens the query
+        pin = partial(drawn, self.draft, query) if opens else str
         said = acknowledgement(
             self._texts, triaged.decision, self._config, reference=query.reference,
             subject=canonical(item.subject, 250), pin=pin,

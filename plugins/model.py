@@ -372,7 +372,7 @@ class Outgoing(Struct, frozen=True, kw_only=True, tag="outgoing"):
     key: str
     """Signed by the hub, stable over retries, safe in a Message-ID: `replies_to` may name it again."""
     token: str = ""
-    """Continuation token for this recipient, to be carried if the channel can (plus address, link)."""
+    """Continuation token for this recipient, to be carried if the channel can (plus address, link); "" in public."""
     reference: str = ""
     """The query's short reference for people."""
     thread: str = ""

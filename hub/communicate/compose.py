@@ -56,7 +56,7 @@ def compose(
     )  # fmt: skip
     work = Outgoing(
         key=key,
-        token=keys.reply_token(query.id, recipient.id),
+        token=keys.reply_token(query.id, recipient.id) if answered.private else "",
         reference=draft.root(query).reference,
         thread=answered.thread,
         to=where.to,

@@ -65,6 +65,19 @@ async def test_claimed_address_gets_no_pin(desk: Desk):
     assert sent["text"] == "Your PIN: .\n"
 
 
+@pytest.mark.parametrize("private", [True, False])
+async def test_public_answer_has_nothing_that_opens_the_query(desk: Desk, private: bool):
+    await desk.say(message(text="Shall I call you?", private=private))
+    (sent,) = await desk.sent()
+    assert (sent.get("private", True), sent["text"] == "Your PIN: .\n", bool(sent.get("token"))) == (
+        private, not private, private,
+    )  # fmt: skip
+    assert await desk.number("SELECT count(*) FROM tokens WHERE kind = 'pin'") == int(private)
+    (reference,) = await desk.references()
+    await desk.operate("reply", "eve", reference, "We call you at ten")
+    assert bool((await desk.sent())[-1].get("token")) == private
+
+
 async def test_new_pin_ends_the_one_before(desk: Desk):
     await desk.say(message(text="hello"))
     [reference] = await desk.references()
