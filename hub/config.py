@@ -267,6 +267,8 @@ def read_document(path: Path) -> dict[str, Any]:
         what, fix = f"is not UTF-8 text, see byte {error.start}", "save it as UTF-8"
     except tomllib.TOMLDecodeError as error:
         what, fix = f"is not TOML: {error}", ""
+    except ValueError:  # Python reads no longer ones
+        what, fix = "has a number of thousands of digits", ""
     except RecursionError:  # what tomllib raises on hundreds of nested arrays
         what, fix = "is nested too deeply", ""
     raise BadConfig([Problem(file=str(path), key="", what=what, fix=fix)])

@@ -84,7 +84,7 @@ def _change(text: str) -> tuple[str, Any]:
         return key, None
     try:
         document = tomllib.loads(f"value = {written}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return key, written
     return key, document["value"] if len(document) == 1 else written
 
