@@ -40,7 +40,7 @@ STILL = 0.1
 TRIES = 5
 """Times that a file is read at most, because it changed meanwhile or is gone; then it is taken as it is."""
 
-Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int, int]
 
 
 def read_rules(path: Path, config: Config | None = None, before: RuleSet | None = None) -> RuleSet:
@@ -302,12 +302,12 @@ def _tried(path: Path, config: Config, before: RuleSet) -> RuleSet | BadConfig:
 
 
 def _stamp(path: Path) -> Stamp | None:
-    """Changes whenever the file does; None where there is none."""
+    """Changes whenever the file does, though a tool sets its time back; None where there is none."""
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def source_of(path: Path) -> bytes:
