@@ -108,7 +108,7 @@ from plugins.signatures import (
     standard_verify,
     token_verify,
 )
-from plugins.text import canonical_address, canonical_domain, canonical_email, one_line, spelled_address
+from plugins.text import canonical_address, canonical_domain, canonical_email, one_line, spelled_address, unescape
 from plugins.visits import Help, Notice, OwnLine, OwnQuery, Service, Site, VisitDesk, Wishes
 from plugins.wire import multipart, plausible
 
@@ -227,5 +227,6 @@ __all__ = [
     "standard_sign",
     "standard_verify",
     "token_verify",
+    "unescape",
     "utf16_units",
 ]

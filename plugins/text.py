@@ -5,6 +5,7 @@ spellings). It is compared in the form that `canonical_email` gives and sent and
 says that two addresses are one person: `ann+a@` and `ann@`, dots or their absence, stay different.
 """
 
+import html
 import re
 import unicodedata
 from functools import lru_cache
@@ -16,6 +17,7 @@ from plugins.model import Identity
 _BREAKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")  # U+2028 and U+2029 are in \s
 _DOTS = re.compile("\u3002")  # RFC 3490 §3.1: read as a full stop, as those two are that NFKC makes of others
 _DOMAIN = 253  # RFC 1035 §2.3.4; longer ones are no domains, and folding them is work for nothing
+_REFERENCE = re.compile(r"&#0*([0-9]{1,8})[0-9]*")  # 8 digits name no character; 4,300 are too many for `int`
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ATOM = re.compile(r"[^\s\"(),:;<>@\[\\\]\x00-\x20\x7f]+")
 
@@ -25,6 +27,14 @@ def one_line(text: str, size: int = 1000) -> str:
     if len(text) <= size and text.isprintable():  # nearly all are
         return text.strip()
     return _BREAKS.sub(" ", text[: 4 * size]).strip()[:size].rstrip()
+
+
+def unescape(markup: str) -> str:
+    """HTML's character references as the characters that they stand for; U+FFFD for those that stand for none.
+
+    As `html.unescape`, but that raises ValueError for a number of more than 4,300 digits.
+    """
+    return html.unescape(_REFERENCE.sub(r"&#\1", markup))
 
 
 def canonical_domain(text: str) -> str:

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
 
 import msgspec
 
@@ -17,6 +18,17 @@ _ODD_PLACES = (
     ("/" * 1000, "&" * 3000 + "a=1&" * 3000),
 )
 """Tails with their queries: longer, odder and more of them than any source has."""
+_ODD_TEXTS = (
+    "<p>&#" + "9" * 5_000 + ";</p>",
+    "9" * 5_000,
+    "\u0663",
+    "1e400",
+    "https://[",
+    "@[x]:9\u0663",
+    "9999-12-31T23:59:59-14:00",
+    "\0\u202e",
+)
+"""What reads well as text and trips those who make a number, a time, an address or markup of it."""
 _HUGE = 1 << 20  # bytes: enough to show a loop that is not linear, small enough for a quick suite
 
 
@@ -45,6 +57,7 @@ def bodies(sample: bytes = b"") -> Iterator[tuple[str, bytes]]:
         yield "NUL inside", sample[: len(sample) // 2] + b"\0" + sample[len(sample) // 2 :]
         yield "bad byte inside", sample[: len(sample) // 2] + b"\xff" + sample[len(sample) // 2 :]
         yield from _wrong_types(sample)
+        yield from _odd_texts(sample)
 
 
 def _wrong_types(sample: bytes) -> Iterator[tuple[str, bytes]]:
@@ -75,6 +88,34 @@ def _wrong_types(sample: bytes) -> Iterator[tuple[str, bytes]]:
         yield f"without {name}", json.dumps({key: value for key, value in told.items() if key != name}).encode()
         for number, value in enumerate(odd):
             yield f"{name} as odd value {number}", json.dumps({**told, name: value}).encode()
+
+
+def _odd_texts(sample: bytes) -> Iterator[tuple[str, bytes]]:
+    """Each text of a JSON document or a form, however deep it stands, replaced by what a stranger may write there."""
+    try:
+        told, packed = json.loads(sample), json.dumps
+    except ValueError:
+        told, packed = dict(parse_qsl(sample.decode("utf-8", "replace"), keep_blank_values=True)), urlencode
+    for place in list(_texts(told)):
+        for number, odd in enumerate(_ODD_TEXTS):
+            yield f"odd text {number} at {'.'.join(map(str, place))}", packed(_with(told, place, odd)).encode()
+
+
+def _texts(told: Any) -> Iterator[tuple[Any, ...]]:
+    """Where texts stand."""
+    if isinstance(told, str):
+        yield ()
+    inner = told.items() if isinstance(told, dict) else enumerate(told) if isinstance(told, list) else ()
+    for name, value in inner:
+        yield from ((name, *rest) for rest in _texts(value))
+
+
+def _with(told: Any, place: tuple[Any, ...], odd: str) -> Any:
+    if not place:
+        return odd
+    changed = told.copy()
+    changed[place[0]] = _with(told[place[0]], place[1:], odd)
+    return changed
 
 
 def envelopes(sample: Envelope) -> Iterator[tuple[str, Envelope]]:

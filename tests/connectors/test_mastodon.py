@@ -39,6 +39,7 @@ class TestMastodon(VendorConformance):
         return [
             enveloped(said),
             enveloped(far.says("Hi", private=False, in_reply_to_id="5"), root="4"),
+            enveloped(far.says("Look", media_attachments=[{"url": "https://x.test/a.png", "description": "It"}])),
             *(enveloped(each, key=f"status {n}", kind="status") for n, each in enumerate(others)),
         ]
 
@@ -165,6 +166,17 @@ def test_automatic_account_is_never_answered_by_itself(far):
 )
 def test_markup_becomes_what_a_person_reads(markup, text):
     assert plain(markup) == text
+
+
+def test_reference_to_no_character_leaves_the_words_around_it_readable(far):
+    said = far.says("Hi")
+    said["status"]["content"] = f'<p>VPN &#{"9" * 5_000}; <a href="https://x.test/&#{"9" * 5_000};">down</a></p>'
+    assert read(said).text == "VPN \ufffd down https://x.test/\ufffd"
+
+
+def test_post_is_read_whose_file_has_no_address(far):
+    item = read(far.says("Look", media_attachments=[{"id": "1", "url": "https://["}]))
+    assert (item.text, [(each.ref, each.name) for each in item.media]) == ("Look", [("https://[", "file")])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plugins import Identity, canonical_address, canonical_domain, canonical_email, one_line, spelled_address
+from plugins import Identity, canonical_address, canonical_domain, canonical_email, one_line, spelled_address, unescape
 
 SAME = [
     ("ANN@EXAMPLE.TEST", "ann@example.test"),
@@ -96,3 +96,17 @@ def test_one_line_is_one_line_of_that_size(text, size):
 
 def test_one_line_keeps_the_words():
     assert one_line("VPN\r\n\tdown\u2028since 8 ") == "VPN down since 8"
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("1 &lt; 2 &amp;&#65;&#x42;", "1 < 2 &AB"),
+        ("&#" + "9" * 5_000 + "; end", "\ufffd end"),
+        ("&#x" + "f" * 5_000 + "; end", "\ufffd end"),
+        ("&#" + "0" * 5_000 + "65;&#0065;", "AA"),
+        ("&#1114109;&#1114112;&#0;&#;", "\U0010fffd\ufffd\ufffd&#;"),
+    ],
+)
+def test_character_references_are_read_however_long_they_are(markup, text):
+    assert unescape(markup) == text

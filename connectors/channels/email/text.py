@@ -1,6 +1,5 @@
 """HTML bodies: made safe to show, and turned into text when the mail brings no usable text of its own."""
 
-import html
 import re
 
 import nh3
@@ -12,7 +11,7 @@ from inscriptis.model.html_element import HtmlElement as Block
 from lxml.etree import LxmlError
 from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
-from plugins import Fold
+from plugins import Fold, unescape
 
 _TAGS = {
     "a", "abbr", "b", "bdi", "bdo", "blockquote", "br", "caption", "center", "cite", "code", "col", "colgroup",
@@ -135,7 +134,7 @@ def _stripped(markup: str) -> str:
             pieces.append("\n")
         if not hidden and closed:
             pieces.append(after)
-    return _tidy(html.unescape("".join(pieces)))
+    return _tidy(unescape("".join(pieces)))
 
 
 def _marked(node: HtmlElement) -> int:

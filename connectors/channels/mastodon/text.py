@@ -1,8 +1,9 @@
 """Texts of Mastodon: its HTML as plain text, its own counting, and mentions that nobody meant."""
 
-import html
 import re
 import unicodedata
+
+from plugins import unescape
 
 URL_LENGTH = 23  # `configuration.statuses.characters_reserved_per_url`
 
@@ -27,7 +28,7 @@ def plain(markup: str) -> str:
     for piece in _PIECES.finditer(markup):
         name = (piece[2] or "").lower()
         if not name:
-            out.append("" if piece[0].startswith("<") and len(piece[0]) > 1 else html.unescape(piece[0]))
+            out.append("" if piece[0].startswith("<") and len(piece[0]) > 1 else unescape(piece[0]))
         elif name in _BLOCKS:
             out.append(_line(name, closing=bool(piece[1])))
         elif name == "a" and not piece[1]:
@@ -50,7 +51,7 @@ def _address(attributes: str) -> str:
     kind, found = _CLASS.search(attributes), _HREF.search(attributes)
     if found is None or (kind and _OWN_LINKS.intersection((kind[1] or kind[2] or "").split())):
         return ""
-    address = html.unescape(found[1] or found[2] or "")
+    address = unescape(found[1] or found[2] or "")
     return address if address.startswith(("https://", "http://")) else ""
 
 

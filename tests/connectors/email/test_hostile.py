@@ -58,6 +58,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "unclosed scripts": lambda: HTML + b"<script>" * 60_000,
     "unclosed comments": lambda: HTML + b"<!--" * 100_000,
     "entities": lambda: HTML + b"&lt;&nbsp;" * 60_000,
+    "numbers of no characters": lambda: HTML + b"<div>" * 3000 + b"hi &#" + b"9" * 5_000 + b";",
     "24 MB of HTML": lambda: HTML + b"<p>word</p>" * (2 << 20),
     "UTF-7": lambda: HEAD + b"Content-Type: text/plain; charset=utf-7\r\n\r\n" + b"+2AA-" * 200_000,
     "parameters": lambda: HEAD + b"Content-Type: text/plain" + b"; a*0=b" * 20_000 + b"\r\n\r\nx",
@@ -87,6 +88,10 @@ def test_hostile_mail_yields_a_bounded_message(name):
     assert sum(len(value) for value in first.fields.values()) < 20_000
     assert len(first.reply_via) < 50_000
     assert delivery_key(raw) == delivery_key(raw)
+
+
+def test_text_that_is_too_deep_to_lay_out_is_read_around_a_reference_to_no_character():
+    assert message(HTML + b"<div>" * 3000 + b"VPN &#" + b"9" * 5_000 + b"; down").text == "VPN \ufffd down"
 
 
 def test_what_lies_beyond_a_limit_is_named_and_kept_as_a_file():

@@ -201,10 +201,11 @@ async def test_picture_is_fetched_where_twilio_points_without_our_credentials(fa
             await made.fetch(f"{ref}ME2", hub)
 
 
-async def test_picture_elsewhere_never_gets_our_credentials(sms):
+@pytest.mark.parametrize("ref", ["https://evil.test/2010-04-01/x", "https://[", "https://api.twilio.com@evil.test/"])
+async def test_picture_elsewhere_never_gets_our_credentials(sms, ref):
     hub = StubAttempt()
     with pytest.raises(Refuse) as caught:
-        await sms.fetch("https://evil.test/2010-04-01/x", hub)
+        await sms.fetch(ref, hub)
     assert (caught.value.code, hub.calls) == ("media_unsupported", [])
 
 
