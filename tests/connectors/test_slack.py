@@ -157,7 +157,7 @@ async def test_file_is_fetched_with_the_token_hidden(far):
 
 
 @pytest.mark.parametrize(
-    "url", ["https://files.slack.com.evil.test/x", "https://evil.test/", "http://files.slack.com/x", ""]
+    "url", ["https://files.slack.com.evil.test/x", "https://evil.test/", "http://files.slack.com/x", "https://[", ""]
 )
 async def test_token_goes_to_no_other_host(app, url):
     told = json.dumps({"ok": True, "file": {"url_private_download": url}}).encode()

@@ -355,9 +355,13 @@ def _long_ago(page: _History, thread: str, egress: Egress) -> bool:
 
 def _same_site(url: str, api_url: str) -> bool:
     """Does it lie on the API's host or one below (files.slack.com), by the same scheme?"""
-    there, own = urlsplit(url), urlsplit(api_url)
+    try:
+        there, own = urlsplit(url), urlsplit(api_url)
+        alike = there.port == own.port
+    except ValueError:  # no address at all
+        return False
     host, home = there.hostname or "", own.hostname or ""
-    same = host == home and there.port == own.port
+    same = host == home and alike
     return there.scheme == own.scheme and (same or (not there.port and host.endswith(f".{home}")))
 
 
