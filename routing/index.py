@@ -61,14 +61,15 @@ class Filing(Struct, frozen=True, gc=False, kw_only=True):
 
 def filing_of(when: All) -> Filing:
     """Found once for each rule, however often the file around it changes."""
-    keys, words, patterns = list[Key](), set[str](), list[tuple[str, str, Literals]]()
+    keys: dict[int, tuple[Key, ...] | None] = {}
+    words, patterns = set[str](), list[tuple[str, str, Literals]]()
     for leaf in leaves(when):
-        keys += _leaf_keys(leaf) or ()
+        keys[id(leaf)] = _leaf_keys(leaf)
         if isinstance(leaf, Words):
             words |= leaf.words
         elif isinstance(leaf, Matches):
             patterns.append((leaf.field, leaf.pattern, required(leaf.pattern)))
-    anchors = [(place, _anchor(part)) for place, part in enumerate(when.parts)]
+    anchors = [(place, _anchor(part, keys)) for place, part in enumerate(when.parts)]
     left = [
         (place if anchor is not None and _is_found(part, anchor) else -1, part)
         for part, (place, anchor) in zip(when.parts, anchors, strict=True)
@@ -76,7 +77,8 @@ def filing_of(when: All) -> Filing:
     ]
     left.sort(key=lambda each: not isinstance(each[1], Names))
     return Filing(
-        guards=_guards(when), keys=tuple(keys), words=frozenset(words), patterns=tuple(patterns), open=tuple(left),
+        guards=_guards(when), keys=tuple(chain.from_iterable(filter(None, keys.values()))), words=frozenset(words),
+        patterns=tuple(patterns), open=tuple(left),
         anchors=tuple((place, anchor) for place, anchor in anchors if anchor is not None),
     )  # fmt: skip
 
@@ -96,14 +98,14 @@ def _leaf_keys(leaf: Node) -> tuple[Key, ...] | None:
     return None
 
 
-def _anchor(node: Node) -> Anchor | None:
+def _anchor(node: Node, keys: Mapping[int, tuple[Key, ...] | None]) -> Anchor | None:
     if isinstance(node, All):
-        found = tuple(anchor for anchor in map(_anchor, node.parts) if anchor is not None)
+        found = tuple(anchor for part in node.parts if (anchor := _anchor(part, keys)) is not None)
         return Each(found) if len(found) > 1 else found[0] if found else None
     if isinstance(node, Any):
-        branches = [_anchor(part) for part in node.parts]
+        branches = [_anchor(part, keys) for part in node.parts]
         return None if None in branches else Either(tuple(branch for branch in branches if branch is not None))
-    return _leaf_keys(node)
+    return keys.get(id(node))
 
 
 class Index:

@@ -112,7 +112,7 @@ class _Loader:
         catalogue = self._catalogue(calendars)
         self._surround(calendars)
         self._lines = [piece.line or self._places.line("rule", number) for number, piece in enumerate(parts.rules)]
-        rules = [self._reading(piece, number) for number, piece in enumerate(parts.rules)]
+        rules = [self._reading(number, parts.rules) for number in range(len(parts.rules))]
         default = reading_of(self._default(document.get("default")))
         matrix = self._matrix(document)
         listed = [] if accepted else parts.examples
@@ -127,7 +127,6 @@ class _Loader:
         if not accepted:
             texts = (piece.text for piece in (*parts.rules, *listed) if piece.text)
             read = dict(zip(texts, (*rules, *(example for example, _ in examples)), strict=False))
-        parts.rules.clear()  # they and the index together would be the most memory that a load needs
         rule_set = self._rule_set(rules, default, matrix, catalogue, read)
         for example, report in examples:
             if example:
@@ -277,7 +276,10 @@ class _Loader:
             if example and example.expect.rule is not None and example.expect.rule not in names:
                 report("expect.rule", f"there is no rule {example.expect.rule!r}", "")
 
-    def _reading(self, piece: Piece, number: int) -> Reading:
+    def _reading(self, number: int, pieces: list[Piece]) -> Reading:
+        """Drops the table: all of them and what they are read as would be the most memory that a load needs."""
+        piece = pieces[number]
+        pieces[number] = piece._replace(table=None)
         known = self._before.read.get(piece.text) if self._before else None
         if isinstance(known, Reading) and known.used.isdisjoint(self._changed):
             self._scope.used.update(known.used)
