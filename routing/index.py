@@ -14,7 +14,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from routing.conditions import INBOUND, All, Any, Matches, Names, Node, Words, leaves
+from routing.conditions import INBOUND, All, Any, Leaf, Matches, Names, Node, Words
 from routing.fields import CHANNELS
 from routing.finders import Pattern, PatternSet, Terms
 from routing.literals import Literals, required
@@ -59,11 +59,11 @@ class Filing(Struct, frozen=True, gc=False, kw_only=True):
     """What being filed leaves to ask, cheapest first; not, though, the one of this place if the rule is filed there."""
 
 
-def filing_of(when: All) -> Filing:
-    """Found once for each rule, however often the file around it changes."""
+def filing_of(when: All, questions: Iterable[Leaf]) -> Filing:
+    """Found once for each rule, with all its questions, however often the file around it changes."""
     keys: dict[int, tuple[Key, ...] | None] = {}
     words, patterns = set[str](), list[tuple[str, str, Literals]]()
-    for leaf in leaves(when):
+    for leaf in questions:
         keys[id(leaf)] = _leaf_keys(leaf)
         if isinstance(leaf, Words):
             words |= leaf.words

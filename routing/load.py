@@ -19,7 +19,7 @@ from plugins import BadConfig, Problem
 from routing.actions import SETS, read_sets
 from routing.calendars import Calendar, read_calendar
 from routing.catalogue import Catalogue, read_service, read_targets
-from routing.conditions import All
+from routing.conditions import All, leaves
 from routing.decide import DEFAULT
 from routing.examples import Example, read_example, run_example
 from routing.index import Index
@@ -252,7 +252,7 @@ class _Loader:
         """Names of what nobody has, in rules with other mistakes too. Services: where the file has a catalogue."""
         if self._names("service"):
             self._known["service"] = frozenset(self._names("service"))
-        groups = {name: self._lost(asked(guard)) for name, guard in self._guards.read.items()}
+        groups = {name: self._lost(asked(leaves(guard))) for name, guard in self._guards.read.items()}
         for name, lost in groups.items():
             self._tell(lost, self._report_named("group", name))
         strange = frozenset(self._lost({name for each in rules for name in each.names}))

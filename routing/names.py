@@ -1,11 +1,10 @@
 """Names in rules: of what stands outside the file, and of services."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from routing.actions import NAMED
-from routing.conditions import All, Names, leaves
-from routing.rule import Rule
+from routing.conditions import Leaf, Names
 from routing.text import fold
 
 _ASKED = {"instance": "instance", "service": "service", "announced": "service", "major_incidents": "service"}
@@ -16,18 +15,18 @@ Name = tuple[str, str, str]
 """Key, kind and name of what is set or asked for; what is asked for is folded."""
 
 
-def named(rule: Rule) -> Iterator[Name]:
+def named(sets: Mapping[str, str | bool], questions: Iterable[Leaf]) -> Iterator[Name]:
     """Everything that a rule sets or asks for by name."""
     for field, kind in NAMED.items():
-        if field in rule.sets:
-            yield f"set.{field}", kind, str(rule.sets[field])
-    yield from asked(rule.when)
+        if field in sets:
+            yield f"set.{field}", kind, str(sets[field])
+    yield from asked(questions)
 
 
-def asked(when: All) -> Iterator[Name]:
+def asked(questions: Iterable[Leaf]) -> Iterator[Name]:
     """The same of conditions alone."""
-    for leaf in leaves(when):
-        if isinstance(leaf, Names) and leaf.field in _ASKED:
+    for leaf in questions:
+        if leaf.field in _ASKED and isinstance(leaf, Names):
             for name in sorted(leaf.names):
                 yield f"when.{leaf.field}", _ASKED[leaf.field], name
 

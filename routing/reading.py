@@ -49,9 +49,12 @@ class Guards(Struct, frozen=True):
 
 def reading_of(rule: Rule, used: frozenset[str] = frozenset(), *, asks: bool = False) -> Reading:
     """What follows from a rule."""
-    counted = tuple(leaf for leaf in leaves(rule.when) if (known := field_of(leaf.field)) and known.counted)
-    return Reading(rule=rule, used=used, names=tuple(named(rule)), asked=asked_by(rule), filing=filing_of(rule.when),
-                   counted=counted, asks=asks)  # fmt: skip
+    questions = leaves(rule.when)
+    return Reading(
+        rule=rule, used=used, names=tuple(named(rule.sets, questions)), asked=asked_by(rule),
+        filing=filing_of(rule.when, questions),
+        counted=tuple([leaf for leaf in questions if (known := field_of(leaf.field)) and known.counted]), asks=asks,
+    )  # fmt: skip
 
 
 def read_rule(table: Any, report: Report, scope: Scope, guards: Guards) -> Reading:
