@@ -1,7 +1,7 @@
 """What arrives in the worst case: every connector is held against all of it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -92,8 +92,9 @@ def _wrong_types(sample: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _odd_texts(sample: bytes) -> Iterator[tuple[str, bytes]]:
     """Each text of a JSON document or a form, however deep it stands, replaced by what a stranger may write there."""
+    packed: Callable[[Any], str] = json.dumps
     try:
-        told, packed = json.loads(sample), json.dumps
+        told = json.loads(sample)
     except ValueError:
         told, packed = dict(parse_qsl(sample.decode("utf-8", "replace"), keep_blank_values=True)), urlencode
     for place in list(_texts(told)):

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-pytest.register_assert_rewrite("plugins.testing.conformance", "plugins.testing.vendor")
+pytest.register_assert_rewrite(
+    *(f"plugins.testing.{name}" for name in ("conformance", "fetching", "secrecy", "site", "vendor"))
+)
 
 CARD, PAYLOADS, SAID = "trunkline.kind", "trunkline.payloads", "Skipped: it "
 

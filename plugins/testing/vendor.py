@@ -14,9 +14,7 @@
 What the connector has no part in (no webhook, no runner, no limit) is skipped with its reason and stands on the card.
 """
 
-import asyncio
 import math
-import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -28,34 +26,18 @@ import pytest
 
 from plugins.errors import CAUSES, Pause, Refuse, Retry, TrunklineError, Uncertain
 from plugins.fit import roles
-from plugins.model import Done, Edited, Envelope, Message, Outgoing, Received, Step
+from plugins.model import Done, Edited, Envelope, Message, Outgoing, Step
 from plugins.testing.conformance import ConnectorConformance, references
-from plugins.testing.lines import LiveAttempt, LiveHub
+from plugins.testing.fetching import FetchingChecks
+from plugins.testing.lines import LiveAttempt
 from plugins.testing.purity import no_io
 from plugins.testing.standins import Fault, StandIn
 
 WIDE = "\U0001f600"
 """A sign that platforms count in different ways: 1 character, 2 UTF-16 units, 4 bytes."""
-ENDS_WITHIN = 1.0
 
 
-class _CrashError(Exception):
-    """The hub died."""
-
-
-class _CrashingHub(LiveHub):
-    """Dies once, before anything is on disk."""
-
-    crashed = False
-
-    async def receive(self, *envelopes: Envelope, **more: Any) -> Sequence[Received]:
-        if not self.crashed:
-            self.crashed = True
-            raise _CrashError
-        return await super().receive(*envelopes, **more)
-
-
-class VendorConformance(ConnectorConformance, ABC):
+class VendorConformance(FetchingChecks, ConnectorConformance, ABC):
     """Everything of `ConnectorConformance`, and the protocol itself against a strict stand-in."""
 
     @abstractmethod
@@ -134,41 +116,6 @@ class VendorConformance(ConnectorConformance, ABC):
             back = [self._read(made, far, event)[0].key for event in reversed(events * 2)]
             assert len(set(forth)) == 3
             assert set(back) == set(forth)
-
-    async def test_runner_brings_every_event_and_goes_on_where_it_stopped(self) -> None:
-        self._needs_runner()
-        async with self._live() as (far, _):
-            hub = LiveHub()
-            await far.push(far.says("one"), far.says("two"))
-            await self._run_until(far, hub, lambda: len(hub.envelopes) >= 2)
-            await far.push(far.says("three"))
-            await self._run_until(far, hub, lambda: len(hub.envelopes) >= 3)
-            assert self._texts(hub) == ["one", "two", "three"]
-
-    async def test_runner_whose_hub_crashed_before_the_commit_loses_and_doubles_nothing(self) -> None:
-        self._needs_runner()
-        async with self._live() as (far, _):
-            hub = _CrashingHub()
-            await far.push(far.says("one"), far.says("two"))
-            with suppress(_CrashError):
-                await self._run_until(far, hub, lambda: hub.crashed and hub.seen > 1)
-            await far.push(far.says("three"))
-            await self._run_until(far, hub, lambda: len(hub.envelopes) >= 3)
-            assert self._texts(hub) == ["one", "two", "three"]
-
-    async def test_runner_ends_within_a_second_when_cancelled(self) -> None:
-        self._needs_runner()
-        async with self._live(self.polling()) as (far, made):
-            hub = LiveHub()
-            task = asyncio.ensure_future(made.run(hub))
-            while not hub.calls:  # noqa: ASYNC110  # until it waits at the far side
-                await asyncio.sleep(0.01)
-            began = time.monotonic()
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-            assert time.monotonic() - began < ENDS_WITHIN
-            assert far.refused == []
 
     # ---- out -----------------------------------------------------------------------------------------------
 
@@ -298,24 +245,6 @@ class VendorConformance(ConnectorConformance, ABC):
 
     def _read(self, made: Any, far: StandIn, event: Any) -> list[Any]:
         return self._parsed(made, self._envelope(made, far, event))
-
-    def _needs_runner(self) -> None:
-        if "runner" not in roles(self.cls):
-            self.cannot("has no runner")
-
-    async def _run_until(self, far: StandIn, hub: LiveHub, true: Any) -> None:
-        """A new connector each time: nothing is remembered but what the hub keeps."""
-        task = asyncio.ensure_future(self._new(far, self.polling()).run(hub))
-        async with asyncio.timeout(10):
-            while not true() and not task.done():  # noqa: ASYNC110  # what it asks is a plain value
-                await asyncio.sleep(0.01)
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task  # what it raised comes out here
-
-    def _texts(self, hub: LiveHub) -> list[str]:
-        items = [item for envelope in hub.envelopes.values() for item in self.make().parse(envelope)]
-        return [item.text for item in items if isinstance(item, Message)]
 
     def _work(self, far: StandIn, text: str = "Hello") -> Outgoing:
         return Outgoing(key="key-1", to=far.person, text=text, thread="", reference="Q1")

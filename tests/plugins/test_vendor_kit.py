@@ -1,8 +1,10 @@
 """Each check against a stand-in has a positive control: a connector with exactly one mistake that it must catch."""
 
 # ruff: noqa: ARG005  # the contract's arguments
+import asyncio
 import importlib.util
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,28 +144,79 @@ async def test_kit_catches_an_unknown_outcome_that_is_called_certain(written: An
     await kit(written, plan=without_key_life).test_unknown_outcome_is_never_called_certain(kind)
 
 
-class Forgetful(TelegramConnector):
+class Other:
+    """A hub that a connector sees through its mistake."""
+
+    def __init__(self, hub: Any) -> None:
+        self.hub = hub
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.hub, name)
+
+
+class Forgetful(Other):
     """Goes on when the hub died, as if all were on disk."""
 
-    async def run(self, hub: Any) -> None:
-        class Calm:
-            def __getattr__(self, name: str) -> Any:
-                return getattr(hub, name)
-
-            async def receive(self, *envelopes: Any, **more: Any) -> None:
-                try:
-                    await hub.receive(*envelopes, **more)
-                except Exception:  # noqa: BLE001  # that is its mistake
-                    hub.cursors[""] = more["cursor"]
-
-        await super().run(Calm())
+    async def receive(self, *envelopes: Any, **more: Any) -> None:
+        try:
+            await self.hub.receive(*envelopes, **more)
+        except Exception:  # noqa: BLE001  # that is its mistake
+            self.hub.cursors[""] = more["cursor"]
 
 
-async def test_kit_catches_a_runner_that_loses_what_a_crash_interrupted():
-    check = "test_runner_whose_hub_crashed_before_the_commit_loses_and_doubles_nothing"
-    flawed = type("Kit", (Telegram,), {"cls": Forgetful})()
+class Early(Other):
+    """Has the cursor on disk before what it stands for."""
+
+    async def receive(self, *envelopes: Any, **more: Any) -> None:
+        await self.hub.receive(**more)
+        await self.hub.receive(*envelopes)
+
+
+class Far(Other):
+    """Goes on behind the next event."""
+
+    async def receive(self, *envelopes: Any, **more: Any) -> None:
+        cursor = msgspec.json.decode(more["cursor"])
+        await self.hub.receive(*envelopes, cursor=msgspec.json.encode({**cursor, "offset": cursor["offset"] + 1}))
+
+
+class Restless(Other):
+    """Asks again and again, whatever stops it."""
+
+    async def call(self, *given: Any, **more: Any) -> Any:
+        try:
+            return await self.hub.call(*given, **more)
+        except asyncio.CancelledError:
+            return await self.hub.call(*given, **more)
+
+
+class Sleepless(Other):
+    """Does not hear that it shall end while it sleeps, and finds nothing to do while it does not."""
+
+    async def call(self, *given: Any, **more: Any) -> Any:
+        if self.hub.envelopes:
+            with suppress(asyncio.CancelledError):
+                await self.hub.clock.sleep(5)
+        return await self.hub.call(*given, **more)
+
+
+@pytest.mark.parametrize(
+    ("check", "mistaken"),
+    [
+        ("test_runner_whose_hub_crashed_loses_and_doubles_nothing", Forgetful),
+        ("test_runner_whose_hub_crashed_loses_and_doubles_nothing", Early),
+        ("test_runner_brings_every_event_and_goes_on_where_it_stopped", Far),
+        ("test_runner_ends_within_a_second_when_cancelled", Restless),
+        ("test_runner_that_has_nothing_to_do_ends_within_a_second_when_cancelled", Sleepless),
+    ],
+)
+async def test_kit_catches_a_runner_that_loses_events_or_goes_on(check: str, mistaken: Any):
+    class Flawed(TelegramConnector):
+        async def run(self, hub: Any) -> None:
+            await super().run(mistaken(hub))
+
     with pytest.raises((AssertionError, TimeoutError)):
-        await getattr(flawed, check)()
+        await getattr(type("Kit", (Telegram,), {"cls": Flawed, "patience": 1.0})(), check)()
     await getattr(Telegram(), check)()
 
 

@@ -86,10 +86,13 @@ def item(envelope: Envelope) -> Item:
     try:
         if envelope.facts.get("kind") == "status":
             return _changed(envelope)
-        told = msgspec.json.decode(envelope.raw, type=Notification)
+        return _told(msgspec.json.decode(envelope.raw, type=Notification), envelope)
     except UNREADABLE as error:
         what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:500]
         return Skipped(reason=f"not a notification: {what}", park=True)
+
+
+def _told(told: Notification, envelope: Envelope) -> Item:
     if told.type != "mention":
         return Skipped(reason=f"nobody says something to us: {told.type[:100]}")
     said = told.status
@@ -161,7 +164,10 @@ def _media(file: _File) -> Media | None:
     url = file.url or file.remote_url or ""
     if not url:
         return None
-    name = urlsplit(url).path.rpartition("/")[2] if len(url) < 5000 else ""
+    try:
+        name = urlsplit(url).path.rpartition("/")[2] if len(url) < 5000 else ""
+    except ValueError:  # no address: the fetch is refused in words, and the post is read
+        name = ""
     kind = _TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream")
     return Media(ref=url, name=one_line(name, 200) or "file", type=kind)
 

@@ -63,7 +63,8 @@ class Telegram(StandIn):
         self.moved: dict[int, int] = {}
         """Groups that became supergroups: old id → new id."""
         self._token, self._secret = token, secret
-        self._numbers = itertools.count(1)
+        self._messages = itertools.count(1)
+        self._updates = itertools.count(10001)  # "Update": without gaps, so that an offset too far loses one
         self._arrived = asyncio.Event()
 
     def routes(self) -> Sequence[web.RouteDef]:
@@ -104,7 +105,7 @@ class Telegram(StandIn):
         chat: dict[str, Any] = {"id": user["id"], "type": "private", "first_name": user["first_name"]}
         if not private:
             chat = {"id": GROUP, "type": "supergroup", "title": "Support"}
-        message = {"message_id": next(self._numbers), "date": 1795262400, "from": user, "chat": chat, **more}
+        message = {"message_id": next(self._messages), "date": 1795262400, "from": user, "chat": chat, **more}
         return self._update("message", {**message, "text": text} if text else message)
 
     def edits(self, event: dict[str, Any], text: str) -> dict[str, Any]:
@@ -122,7 +123,7 @@ class Telegram(StandIn):
         self._arrived.set()
 
     def _update(self, kind: str, said: dict[str, Any]) -> dict[str, Any]:
-        return {"update_id": 10000 + next(self._numbers), kind: said}
+        return {"update_id": next(self._updates), kind: said}
 
     # ---- the API -------------------------------------------------------------------------------------------
 
@@ -152,7 +153,7 @@ class Telegram(StandIn):
             return self.refuse("moved", _error(400, "Bad Request: group chat was upgraded to a supergroup chat", moved))
         if self.too_fast(str(chat)):
             return _error(429, "Too Many Requests: retry after 1", 1)
-        number = next(self._numbers)
+        number = next(self._messages)
         self.heard.append(Heard(to=str(chat), text=text, ref=str(number), public=chat < 0, file=file))
         result = {"message_id": number, "date": 1795262400, "chat": {"id": chat, "type": "private"}, "text": text}
         return _ok(result)
