@@ -127,6 +127,8 @@ class KnownMessage:
     at: int
     delivery: str = ""
     standing: str = ""
+    edited_at: int | None = None
+    deleted_at: int | None = None
 
 
 @dataclass(slots=True)
@@ -203,7 +205,7 @@ _m, _q, _th, _i, _u = t.messages.c, t.queries.c, t.threads.c, t.identities.c, t.
 _o, _s = t.outbox.c, t.steps.c
 _message_columns = (
     _m.id, _m.query_id, _m.identity_id, _m.thread_id, _m.direction, _m.automatic, _m.key_hash, _m.at, _m.delivery,
-    _m.standing,
+    _m.standing, _m.edited_at, _m.deleted_at,
 )  # fmt: skip
 _query_columns = (
     _q.id, _q.root_id, _q.identity_id, _q.reference, _q.instance, _q.state, _q.target, _q.version, _q.updated_at,
@@ -219,9 +221,10 @@ _unread = (
     .order_by(_m.id)
 )
 _items = select(t.items.c.key_hash).where(_among(t.items.c.key_hash))
-_waiting = select(t.items.c.waits_for, t.items.c.id, t.items.c.kind, t.items.c.body).where(
-    _among(t.items.c.waits_for),
-    text("outcome = 'waiting'"),  # a literal: the partial index needs it
+_waiting = (
+    select(t.items.c.waits_for, t.items.c.id, t.items.c.kind, t.items.c.body)
+    .where(_among(t.items.c.waits_for), text("outcome = 'waiting'"))  # a literal: the partial index needs it
+    .order_by(t.items.c.id)
 )
 _identities = select(_i.value_hash, *_identity_columns).where(_among(_i.value_hash))
 _identities_by_id = select(_i.value_hash, *_identity_columns).where(_among(_i.id))

@@ -98,8 +98,8 @@ class Batch:
     """id → (query_id, last_seq, last_at, reply_via), of new ones too"""
     queries: dict[int, tuple[int, str, int | None]] = field(default_factory=dict)
     """id → (version that was read, state, last_in_at)"""
-    edits: list[tuple[int, str, int | None, int | None]] = field(default_factory=list)
-    """(message, text, edited_at, deleted_at)"""
+    edits: dict[int, tuple[str, int, int | None]] = field(default_factory=dict)
+    """Message → (text, edited_at, deleted_at)"""
     deliveries: dict[int, str] = field(default_factory=dict)
     parts: dict[tuple[int, int], str] = field(default_factory=dict)
     """(outbox, n) of one part of a text → what the channel says of it"""
@@ -247,7 +247,7 @@ def _change(conn: Connection, batch: Batch) -> None:
     fresh = {row[0] for row in batch.rows["threads"]}
     threads = [(number, *values) for number, values in sorted(batch.threads.items()) if number not in fresh]
     bulk.update(conn, t.threads, ("id", *_THREAD), threads)
-    bulk.update(conn, t.messages, ("id", "text", "edited_at", "deleted_at"), batch.edits)
+    _change_texts(conn, [(number, *values) for number, values in sorted(batch.edits.items())])
     bulk.update(conn, t.messages, ("id", "delivery"), sorted(batch.deliveries.items()))
     bulk.update(
         conn, t.steps, ("outbox_id", "n", "state"), [(*k, said) for k, said in sorted(batch.parts.items())], keys=2
@@ -280,3 +280,24 @@ def _change_queries(conn: Connection, rows: bulk.Rows) -> int:
         "WHERE t.id = v.id AND t.version = v.version"
     )
     return int(driver.execute(sql, [list(column) for column in zip(*rows, strict=True)]).rowcount)
+
+
+def _change_texts(conn: Connection, rows: bulk.Rows) -> None:
+    """Edits come in any order, on several nodes at once: a deletion stays, else what was changed last at the source."""
+    if not rows:
+        return
+    driver: Any = conn.connection.driver_connection
+    if conn.dialect.name == "sqlite":
+        sql = (
+            "UPDATE messages SET text = ?2, edited_at = ?3, deleted_at = ?4 "
+            "WHERE id = ?1 AND deleted_at IS NULL AND (?4 IS NOT NULL OR coalesce(edited_at, ?3) <= ?3)"
+        )
+        driver.executemany(sql, rows)
+        return
+    sql = (
+        "UPDATE messages AS t SET text = v.text, edited_at = v.edited_at, deleted_at = v.deleted_at "
+        "FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[]) AS v(id, text, edited_at, deleted_at) "
+        "WHERE t.id = v.id AND t.deleted_at IS NULL "
+        "AND (v.deleted_at IS NOT NULL OR coalesce(t.edited_at, v.edited_at) <= v.edited_at)"
+    )
+    driver.execute(sql, [list(column) for column in zip(*rows, strict=True)])

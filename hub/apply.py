@@ -15,7 +15,7 @@ from context_store.times import to_millis
 from hub.draft import Draft, as_json, identity_hash, message_hash, thread_hash
 from hub.keys import Keys
 from hub.recognise import Directory, follow
-from plugins import Edited, Fact, Item, Receipt, Ticket, Touched
+from plugins import Edited, Fact, Identity, Item, Receipt, Ticket, Touched
 
 PATIENCE_MS = 6 * 3_600_000
 """How long an edit or receipt waits for its original."""
@@ -48,16 +48,37 @@ def edited(draft: Draft, item: Edited, instance: str) -> tuple[str, str, int | N
 
 def _edit(draft: Draft, message: KnownMessage, item: Edited, part: int | None = None) -> tuple[str, str, int | None]:
     """What becomes of one part of a text stands in the journey alone: the other parts stay as they were."""
-    at = to_millis(item.at)
     text = None if item.text is None else canonical(item.text)
-    body: dict[str, Any] = {"at": item.at, "text": text}
-    if part is None:
-        draft.batch.edits.append((message.id, text or "", at, at if text is None else None))
-    else:
-        body["part"] = part + 1
+    body: dict[str, Any] = {"at": item.at, "text": text} | ({} if part is None else {"part": part + 1})
+    if item.by is not None and not _wrote(draft, message, item.by):
+        why = "somebody else wrote the message"
+        body = {"why": why, "by": f"{item.by.scheme}:{item.by.value}", **body}
+        draft.event("message.edit_refused", message.query_id, "channel", body, message.id)
+        return "skipped", why, message.id
+    why = _change_text(draft, message, text, to_millis(item.at)) if part is None else ""
     kind = "message.deleted" if text is None else "message.edited"
-    draft.event(kind, message.query_id, "user", body, message.id)
-    return "recorded", "", message.id
+    draft.event(kind, message.query_id, "user", {"why": why, **body} if why else body, message.id)
+    return "recorded", why, message.id
+
+
+def _change_text(draft: Draft, message: KnownMessage, text: str | None, at: int) -> str:
+    """Why the text stays as it is, "" if it does not: WhatsApp and others keep no order."""
+    if message.deleted_at is not None:
+        return "it was deleted"
+    if text is not None and message.edited_at is not None and message.edited_at > at:
+        return "a later edit came first"
+    message.edited_at, message.deleted_at = at, at if text is None else None
+    draft.batch.edits[message.id] = (text or "", at, message.deleted_at)
+    return ""
+
+
+def _wrote(draft: Draft, message: KnownMessage, by: Identity) -> bool:
+    """Is it this person's own message, under this identity or another of theirs? What our side wrote is no user's."""
+    known = draft.known.identities.get(identity_hash(by))
+    if known is None or message.direction != "in":
+        return False
+    author = draft.known.by_id.get(message.identity_id)
+    return known.id == message.identity_id or (author is not None and author.user_id == known.user_id)
 
 
 def receipt(draft: Draft, item: Receipt, instance: str, keys: Keys) -> tuple[str, str, int | None]:

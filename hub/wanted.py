@@ -51,10 +51,8 @@ def wanted(parsed: Sequence[Parsed], keys: Keys, threading: Threading, now: int,
                     want.since[instance] = window
             elif isinstance(item, Act):
                 _want_act(want, item)
-            elif isinstance(item, Edited) or (isinstance(item, Receipt) and item.of):
-                _want_key(want, item.of, instance, keys)
-            elif isinstance(item, Receipt):
-                want.marks.add(thread_hash(instance, item.thread))
+            elif isinstance(item, Edited | Receipt):
+                _want_original(want, item, instance, keys)
             elif isinstance(item, Fact):
                 _want_fact(want, item)
             elif isinstance(item, Ticket | Touched):
@@ -93,6 +91,15 @@ def _want_message(want: Wanted, item: Message, instance: str, keys: Keys) -> Non
         want.tokens.add(hash_key("continue", token))
         if number := query_named_by(token):
             want.queries.add(number)
+
+
+def _want_original(want: Wanted, item: Edited | Receipt, instance: str, keys: Keys) -> None:
+    if isinstance(item, Edited) and item.by is not None:
+        want.identities.add(identity_hash(item.by))
+    if isinstance(item, Edited) or item.of:
+        _want_key(want, item.of, instance, keys)
+    else:
+        want.marks.add(thread_hash(instance, item.thread))
 
 
 def _want_key(want: Wanted, key: str, instance: str, keys: Keys) -> None:

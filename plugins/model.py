@@ -266,12 +266,18 @@ class Message(Struct, frozen=True, kw_only=True, tag="message"):
 
 
 class Edited(Struct, frozen=True, kw_only=True, tag="edited"):
-    """The source changed or deleted (`text` None) a message; waits for its original if it comes first."""
+    """The source changed or deleted (`text` None) a message; waits for its original if it comes first.
+
+    They may come in any order: the text is that of the latest `at`, and what was deleted stays so.
+    """
 
     key: Annotated[str, Meta(min_length=1)]
     of: str
     at: Instant
     text: str | None
+    by: Identity | None = None
+    """Who changed it, as the channel proves it: if that is not who wrote it, the message stays and an event says so.
+    None: the source does not say who, or lets only those change it who may (moderators, our own side)."""
 
 
 class Receipt(Struct, frozen=True, kw_only=True, tag="receipt"):

@@ -127,8 +127,8 @@ def mail(key: str = "", sender: str = "ann@acme.test", assurance: int = 0, **mor
     return message(key, sender, assurance, kind="mail", **more)
 
 
-def edit(of: str, text_: str | None, key: str = "") -> Edited:
-    return Edited(key=key or f"e{next(_numbers)}", of=of, at=NOW, text=text_)
+def edit(of: str, text_: str | None, key: str = "", **more: Any) -> Edited:
+    return Edited(**{"key": key or f"e{next(_numbers)}", "of": of, "at": NOW, "text": text_, **more})
 
 
 def receipt(of: str, state: Any, key: str = "", **more: Any) -> Receipt:
