@@ -91,6 +91,7 @@ class VendorConformance(FetchingChecks, ConnectorConformance, ABC):
             [message], [edit] = self._read(made, far, said), self._read(made, far, changed)
             assert isinstance(edit, Edited)
             assert edit.of == message.key
+            assert edit.by in (None, message.sender.identity)
             assert "First" in (edit.text or "")
 
     async def test_edit_before_its_original_is_the_same_edit(self) -> None:

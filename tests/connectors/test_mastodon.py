@@ -126,8 +126,9 @@ def test_edited_post_is_an_edit_and_a_lost_one_a_deletion(far):
     said = far.says("First")["status"]
     item = read({"id": "x", "changed": {**said, "edited_at": "2026-11-21T12:01:00.000Z"}}, kind="status")
     assert isinstance(item, Edited)
-    assert (item.of, item.text, item.at.minute) == (said["id"], "First", 1)
-    assert read({"id": "x", "gone": said["id"]}, kind="status").text is None
+    assert (item.of, item.text, item.at.minute, item.by) == (said["id"], "First", 1, ANN)
+    gone = read({"id": "x", "gone": said["id"]}, kind="status")
+    assert (gone.text, gone.by) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -150,14 +150,30 @@ def test_deleted_message_is_an_edit_without_text(app, far):
     said = far.says("Oops")
     item = read(app, far, far.deletes(said))
     assert isinstance(item, Edited)
-    assert (item.of, item.text) == (read(app, far, said).key, None)
+    assert (item.of, item.text, item.by) == (read(app, far, said).key, None, None)  # Slack does not say who
 
 
-def test_root_that_stays_as_a_tombstone_is_deleted(app, far):
+@pytest.mark.parametrize("user", ["U0ANN", "USLACKBOT"])
+def test_root_that_stays_as_a_tombstone_is_deleted(app, far, user):
     said = far.says("Oops", private=False)
     changed = far.edits(said, "This message was deleted.")
-    changed["event"]["message"]["subtype"] = "tombstone"
+    changed["event"]["message"] |= {"subtype": "tombstone", "user": user}
     assert read(app, far, changed).text is None
+
+
+@pytest.mark.parametrize(
+    ("after", "by"),
+    [
+        ({}, ANN),
+        ({"edited": None}, ANN),
+        ({"user": "U0BOB"}, f"{TEAM}:U0BOB"),
+        ({"edited": {"user": "U0BOB", "ts": "1.0"}}, f"{TEAM}:U0BOB"),
+    ],
+)
+def test_edit_names_whoever_made_it(app, far, after, by):
+    changed = far.edits(far.says("Firts"), "First")
+    changed["event"]["message"] |= after
+    assert read(app, far, changed).by == Identity(scheme="slack", value=by)
 
 
 @pytest.mark.parametrize(

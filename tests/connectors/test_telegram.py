@@ -177,7 +177,7 @@ def test_edited_caption_is_an_edit(bot, far):
     changed["edited_message"]["caption"] = "b"
     item = read(bot, far, changed)
     assert isinstance(item, Edited)
-    assert item.text == "b"
+    assert (item.text, item.by) == ("b", ANN)
 
 
 def out(far: Telegram, **more: Any) -> Outgoing:

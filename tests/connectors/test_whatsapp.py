@@ -220,7 +220,17 @@ def test_new_number_of_a_person_is_a_fact(made, far):
 def test_revoked_message_is_a_deletion(made, far):
     item = read(made, far, of_kind(far, "revoke", {"original_message_id": "wamid.in9"}))
     assert isinstance(item, Edited)
-    assert (item.of, item.text) == ("wamid.in9", None)
+    assert (item.of, item.text, item.by) == ("wamid.in9", None, ANN)
+
+
+def test_edit_names_the_number_that_made_it_and_none_where_it_is_ours(made, far):
+    changed = {"original_message_id": "wamid.in9", "message": {"type": "text", "text": {"body": "x"}}}
+    event = of_kind(far, "edit", changed, **{"from": "15559998888", "from_user_id": ""})
+    assert read(made, far, event).by == Identity(scheme="whatsapp", value="15559998888")
+    value = event["entry"][0]["changes"][0]["value"]
+    value["message_echoes"] = [{**value.pop("messages")[0], "to": "15550001111"}]
+    item = read(made, far, event)
+    assert (item.text, item.by) == ("x", None)
 
 
 def test_message_that_our_side_wrote_in_the_app_is_ours_in_that_conversation(made, far):

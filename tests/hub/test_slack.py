@@ -41,6 +41,15 @@ class TestSlackByEvents(Stories):
         await line.until_recorded(1)
         assert await line.messages() == [""]
 
+    async def test_nobody_edits_what_somebody_else_wrote(self, line: Line) -> None:
+        said = line.far.says("Mine", private=False)
+        edited = line.far.edits(said, "Yours")
+        edited["event"]["message"]["user"] = line.far.people["bob"]
+        await line.push(said, line.far.says("Hello", who="bob", private=False), edited)
+        await line.until_recorded(2)
+        assert sorted(await line.messages()) == ["Hello", "Mine"]
+        assert await line.desk.events("message.edit_refused") == ["message.edit_refused"]
+
     async def test_person_is_asked_for_once_and_called_by_name(self, line: Line) -> None:
         await self._one_query(line)
         await line.push(line.far.says("Still down"))

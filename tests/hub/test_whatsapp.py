@@ -91,3 +91,19 @@ class TestWhatsAppStories(Stories):
         await line.push(line.far.says("", type="document", document=file))
         await line.until_recorded(1)
         assert await line.desk.rows("SELECT name, size FROM attachments") == [("a.log", 9)]
+
+    async def test_what_was_revoked_stays_so_whatever_comes_late(self, line: Line) -> None:
+        said = line.far.says("My password is hunter2")
+        await line.push(said)
+        [original] = said["entry"][0]["changes"][0]["value"]["messages"]
+        changed = [line.far.edits(said, "My password is secret") for _ in range(2)]
+        [revoke], [older] = (event["entry"][0]["changes"][0]["value"]["messages"] for event in changed)
+        revoke |= {"type": "revoke", "revoke": {"original_message_id": original["id"]}}
+        del revoke["edit"]
+        for each, later in ((revoke, 10), (older, 5)):
+            each["timestamp"] = str(int(original["timestamp"]) + later)
+        for event in changed:
+            await line.push(event)
+            await line.desk.settle()
+        assert await line.messages() == [""]
+        assert await line.desk.events("message.deleted", "message.edited") == ["message.deleted", "message.edited"]

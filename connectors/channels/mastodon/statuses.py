@@ -107,7 +107,7 @@ def _told(told: Notification, envelope: Envelope) -> Item:
 
 def _message(said: Status, envelope: Envelope) -> Message:
     domain = envelope.facts.get("domain", "")
-    who = Identity(scheme="mastodon", value=_handle(said.account.acct, domain)[:1024])
+    who = _author(said.account, envelope)
     root = envelope.facts.get("root") or said.in_reply_to_id or said.id
     apart = "" if said.visibility in OPEN else f"/{said.visibility[:20]}/{said.account.id}"
     warning = one_line(said.spoiler_text, 500)
@@ -128,8 +128,9 @@ def _message(said: Status, envelope: Envelope) -> Message:
     )
 
 
-def _handle(acct: str, domain: str) -> str:
-    return (acct if "@" in acct else f"{acct}@{domain}").lower()
+def _author(account: Account, envelope: Envelope) -> Identity:
+    acct, domain = account.acct, envelope.facts.get("domain", "")
+    return Identity(scheme="mastodon", value=(acct if "@" in acct else f"{acct}@{domain}").lower()[:1024])
 
 
 def _changed(envelope: Envelope) -> Item:
@@ -138,7 +139,8 @@ def _changed(envelope: Envelope) -> Item:
         return Edited(key=envelope.key, of=told.gone or "?", at=envelope.at, text=None)
     at = _when(told.changed.edited_at, envelope.at)
     text = _words(told.changed, envelope.facts.get("me", ""))
-    return Edited(key=envelope.key, of=told.changed.id or "?", at=at, text=text)
+    by = _author(told.changed.account, envelope)
+    return Edited(key=envelope.key, of=told.changed.id or "?", at=at, text=text, by=by)
 
 
 def _words(said: Status, me: str) -> str:

@@ -76,6 +76,10 @@ class _Attachment(Struct, frozen=True):
     fallback: str | None = None
 
 
+class _Edited(Struct, frozen=True):
+    user: Id | None = None
+
+
 class _Said(Struct, frozen=True):
     """A message, as far as a help desk reads it."""
 
@@ -93,6 +97,7 @@ class _Said(Struct, frozen=True):
     deleted_ts: Id | None = None
     files: tuple[_File, ...] | None = None
     attachments: tuple[_Attachment, ...] | None = None
+    edited: _Edited | None = None
     message: "_Said | None" = None
     previous_message: "_Said | None" = None
 
@@ -262,22 +267,33 @@ def _message(channel: str, ts: str, user: str, said: _Said, found: Outer, envelo
 
 def _changed(channel: str, said: _Said, found: Outer, envelope: Envelope) -> Item:
     """An edit, or one of the things that Slack calls so: a preview was added, a thread's deleted root stays."""
-    after, before = said.message or _Said(), said.previous_message
-    if _by_bot(after, found.own):
+    after, before = said.message or _Said(), said.previous_message or _Said()
+    gone = after.subtype == "tombstone"  # in the name of Slackbot
+    if _by_bot(before if gone else after, found.own):
         return Skipped(reason="a bot changed its message")
-    if after.subtype == "tombstone":
+    if gone:
         return _edit(channel, after.ts, None, said, envelope)
     text = _text(after, found.own)
-    if before is not None and text == _text(before, found.own):
+    if said.previous_message is not None and text == _text(before, found.own):
         return Skipped(reason="the text did not change: a preview was added, or a file removed")
-    return _edit(channel, after.ts, text, said, envelope)
+    return _edit(channel, after.ts, text, said, envelope, _editor(after, before, found.workspace))
 
 
-def _edit(channel: str, ts: str | None, text: str | None, said: _Said, envelope: Envelope) -> Item:
+def _editor(after: _Said, before: _Said, workspace: str) -> Identity | None:
+    """Who edited, as far as Slack says; if it names two, the one who did not write the message."""
+    named = [each for each in ((after.edited or _Edited()).user, after.user) if each]
+    user = next((each for each in named if each != before.user), before.user)
+    return Identity(scheme="slack", value=f"{workspace}:{user}") if user and workspace else None
+
+
+def _edit(
+    channel: str, ts: str | None, text: str | None, said: _Said, envelope: Envelope, by: Identity | None = None
+) -> Item:
+    """`by` None: of a deletion Slack names only whose message it was, and administrators may delete any."""
     if not channel or not ts:
         return Skipped(reason="a change that does not say of what", park=True)
     at = plausible(said.event_ts or said.ts, envelope.at)
-    return Edited(key=envelope.key, of=key(channel, ts), at=at, text=text)
+    return Edited(key=envelope.key, of=key(channel, ts), at=at, text=text, by=by)
 
 
 def _by_bot(said: _Said, own: str) -> bool:

@@ -154,7 +154,7 @@ def item(envelope: Envelope, *, groups: bool) -> Item:
         if why_not or said.sender is None:
             return Skipped(reason=why_not)
         if update.message is None:
-            return _edited(said, update.update_id, envelope)
+            return _edited(said, said.sender, update.update_id, envelope)
         return _message(said, said.sender, envelope)
     if update.my_chat_member is not None:
         return _membership(update.my_chat_member, update.update_id, envelope)
@@ -195,9 +195,10 @@ def _message(said: _Said, sender: _User, envelope: Envelope) -> Item:
     )
 
 
-def _edited(said: _Said, update: int, envelope: Envelope) -> Item:
-    at = plausible(said.edit_date, envelope.at)
-    return Edited(key=f"update {update}", of=key(said.chat.id, said.message_id), at=at, text=_text(said))
+def _edited(said: _Said, sender: _User, update: int, envelope: Envelope) -> Item:
+    """By its author: Telegram lets nobody else edit it."""
+    at, by = plausible(said.edit_date, envelope.at), _claim(sender).identity
+    return Edited(key=f"update {update}", of=key(said.chat.id, said.message_id), at=at, text=_text(said), by=by)
 
 
 def _membership(said: _Membership, update: int, envelope: Envelope) -> Item:

@@ -192,17 +192,16 @@ def _items(field: str, value: _Value, envelope: Envelope, number: str) -> Iterat
 
 def _item(said: _Said, contacts: Sequence[_Contact], envelope: Envelope) -> Item:
     at = plausible(said.timestamp, envelope.at)
-    if said.edit is not None:
-        return Edited(key=said.id, of=said.edit.original_message_id, at=at, text=text_of(said.edit.message))
-    if said.revoke is not None:
-        return Edited(key=said.id, of=said.revoke.original_message_id, at=at, text=None)
-    if said.group_id:
-        return Skipped(reason="said in a group, where answers would be read by others")
     echo = bool(said.to or said.to_user_id)
     phone, user, name = _person(said, contacts, echo=echo)
-    if not phone and not user:
+    who = Identity(scheme="whatsapp", value=(user or phone)[:1024]) if user or phone else None
+    if (changed := said.edit or said.revoke) is not None:
+        text = text_of(said.edit.message) if said.edit is not None else None
+        return Edited(key=said.id, of=changed.original_message_id, at=at, text=text, by=None if echo else who)
+    if said.group_id:
+        return Skipped(reason="said in a group, where answers would be read by others")
+    if who is None:
         return Skipped(reason="it names no sender", park=True)
-    who = Identity(scheme="whatsapp", value=(user or phone)[:1024])
     if said.type == "system":
         return _system(said, who, at)
     text, media = text_of(said), media_of(said)
