@@ -42,8 +42,8 @@ entry_points = false
 kind = "querylog"
 """
 LIMIT = 60.0
-PAUSE = 0.5
-"""Seconds between two edits: nobody saves twice at once."""
+PAUSE = (0.3, 0.8)
+"""Seconds between two edits, by chance: not in step with whoever looks at the file."""
 
 
 class Node:
@@ -127,13 +127,15 @@ async def answers(nodes: Sequence[Node], waited: list[float]) -> None:
 
 
 async def measure(nodes: Sequence[Node], rules: int, edits: int) -> dict[str, Any]:
-    drawn = list(rule_sets.rules(rules))
-    spent, waited = list[tuple[float, float]](), list[float]()
-    asking = asyncio.create_task(answers(nodes, waited))
+    drawn, files = list(rule_sets.rules(rules)), list[str]()
     for number in range(edits):
         edited(drawn, number)
-        spent.append(await saved(nodes, rule_sets.file_of(drawn), renamed=number % 2 == 1))
-        await asyncio.sleep(PAUSE)
+        files.append(rule_sets.file_of(drawn))  # beforehand: it would hold up what asks
+    spent, waited = list[tuple[float, float]](), list[float]()
+    asking = asyncio.create_task(answers(nodes, waited))
+    for number, text in enumerate(files):
+        spent.append(await saved(nodes, text, renamed=number % 2 == 1))
+        await asyncio.sleep(random.uniform(*PAUSE))
     asking.cancel()
     other = [msgspec.structs.replace(rule, name=f"other-{rule.name}") for rule in drawn]
     _, all_new = await saved(nodes, rule_sets.file_of(other), renamed=True)
