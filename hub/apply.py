@@ -52,12 +52,12 @@ def _edit(draft: Draft, message: KnownMessage, item: Edited, part: int | None = 
     body: dict[str, Any] = {"at": item.at, "text": text} | ({} if part is None else {"part": part + 1})
     if item.by is not None and not _wrote(draft, message, item.by):
         why = "somebody else wrote the message"
-        body = {"why": why, "by": f"{item.by.scheme}:{item.by.value}", **body}
+        body = {"reason": why, "by": f"{item.by.scheme}:{item.by.value}", **body}
         draft.event("message.edit_refused", message.query_id, "channel", body, message.id)
         return "skipped", why, message.id
     why = _change_text(draft, message, text, to_millis(item.at)) if part is None else ""
     kind = "message.deleted" if text is None else "message.edited"
-    draft.event(kind, message.query_id, "user", {"why": why, **body} if why else body, message.id)
+    draft.event(kind, message.query_id, "user", {"reason": why, **body} if why else body, message.id)
     return "recorded", why, message.id
 
 

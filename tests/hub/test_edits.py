@@ -1,5 +1,6 @@
 """Edits and deletions: whose they may be, and what stands when they come in another order than they were made."""
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import chain, permutations
@@ -75,7 +76,9 @@ async def test_nobody_changes_what_somebody_else_wrote(desk: Desk, first: bool):
     forged = [edit("m1", words, by=who(name)) for words in ("forged", None) for name in ("bob", "stranger")]
     await desk.say(*(forged if first else ()), message("m1", text="mine"), *(() if first else forged))
     assert await desk.column("SELECT text FROM messages WHERE key = 'm1'") == ["mine"]
-    assert await desk.events("message.edit_refused") == ["message.edit_refused"] * 4
+    told = await desk.column("SELECT body FROM events WHERE kind = 'message.edit_refused' ORDER BY id")
+    assert [json.loads(body)["by"] for body in told] == ["chat:bob", "chat:stranger"] * 2
+    assert {json.loads(body)["reason"] for body in told} == {"somebody else wrote the message"}
     rows = await desk.rows("SELECT outcome, reason, count(*) FROM items WHERE kind = 'edited' GROUP BY outcome, reason")
     assert rows == [("skipped", "somebody else wrote the message", 4)]
 
