@@ -129,8 +129,13 @@ async def _stands_still(node: Served) -> None:
             await asyncio.sleep(0.05)
 
 
-async def reply_lost(place: Place, postgresql: PostgreSQL, *, seconds: float, chance: float) -> tuple[Verdict, int]:
-    """COMMIT is done and its answer lost, now and then, on any connection; returns how often, too."""
+async def reply_lost(
+    place: Place, postgresql: PostgreSQL, *, seconds: float, chance: float, least: int = 1
+) -> tuple[Verdict, int]:
+    """COMMIT is done and its answer lost, now and then, on any connection; returns how often, too.
+
+    It goes on for longer where `least` were not lost yet: a busy machine commits less.
+    """
     lost = Fault(trigger=b"COMMIT", mute=True, chance=chance)
     async with FaultProxy("127.0.0.1", postgresql.port, lost, place.seed) as proxy:
         database = place.store.partition("@/")[2].partition("?")[0]
@@ -145,6 +150,9 @@ async def reply_lost(place: Place, postgresql: PostgreSQL, *, seconds: float, ch
                 proxy.fault = lost
                 proxy.reset_all()
                 await asyncio.sleep(seconds)
+                async with asyncio.timeout(LIMIT):
+                    while proxy.began < least:  # noqa: ASYNC110  # a proxy has no event
+                        await asyncio.sleep(0.05)
                 proxy.fault = Fault()
                 proxy.reset_all()
                 await acknowledged(load, 60)

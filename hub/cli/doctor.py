@@ -5,14 +5,14 @@ import shutil
 import sqlite3
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from context_store import StoreError, examine, reader
-from context_store.audit import published_heads, verify_chain
+from context_store.audit import Head, published_heads, verify_chain
 from context_store.times import from_millis
 from hub.cli.access import load
 from hub.cli.common import DEFAULT, UNWELL, WELL, Common, private
@@ -59,9 +59,10 @@ def _examine(config: Config) -> Iterator[Finding]:
     yield _space(config)
     if config.store.startswith("sqlite:"):
         yield _sqlite()
+    heads = published_heads(config.heads)  # before the snapshot: in it, a later one would seem to be gone
     try:
         with reader.reading(config.store) as conn:
-            yield from _store(conn, config)
+            yield from _store(conn, config, heads)
     except StoreError as error:
         yield Finding(ok=False, what=f"store: {error}")
 
@@ -117,7 +118,7 @@ def _sqlite() -> Finding:
     return Finding(ok=True, what=what)
 
 
-def _store(conn: Connection, config: Config) -> Iterator[Finding]:
+def _store(conn: Connection, config: Config, heads: Sequence[Head]) -> Iterator[Finding]:
     found, known = examine.schema(conn)
     yield Finding(ok=found == known, what=f"schema {found}, this release knows {known}")
     newest = examine.newest(conn)
@@ -142,7 +143,7 @@ def _store(conn: Connection, config: Config) -> Iterator[Finding]:
         what=f"{len(blobs.missing)} large files are missing, {blobs.orphans} belong to nothing (swept in time)",
         fix="restore them from a backup" if blobs.missing else "",
     )
-    chain = verify_chain(conn, published_heads(config.heads))
+    chain = verify_chain(conn, heads)
     yield Finding(
         ok=not chain.problems,
         what="; ".join(chain.problems) or f"the audit chain holds: {chain.events} events in {chain.blocks} blocks",

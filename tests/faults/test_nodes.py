@@ -70,7 +70,7 @@ async def test_a_commit_whose_answer_is_lost_loses_and_doubles_nothing(seed: int
         server = PostgreSQL(folder, tcp=True)
         try:
             with placed(server.database(), seed) as place:
-                verdict, lost = await reply_lost(place, server, seconds=4, chance=0.05)
+                verdict, lost = await reply_lost(place, server, seconds=2, chance=0.05, least=4)
         finally:
             server.stop()
     assert lost > 3

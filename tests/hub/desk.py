@@ -34,7 +34,7 @@ seconds = {parse}
 schedule = [0.01]
 horizon = {horizon}
 lease = {lease}
-poll = 0.02
+poll = 0.05
 {delivery}
 [plugins]
 entry_points = false

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from context_store import Store
+from tests.prepared import put_sqlite
 
 
 class Turned:
@@ -29,10 +30,11 @@ def clock() -> Turned:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database, for tests that open it themselves."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/store.db"
-    return request.getfixturevalue("postgresql_url")
+    """A store with its schema, for tests that open it themselves."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("prepared_url")
+    put_sqlite(tmp_path / "store.db")
+    return f"sqlite:///{tmp_path}/store.db"
 
 
 @pytest.fixture
@@ -43,10 +45,11 @@ async def store(store_url: str, tmp_path: Path, clock: Turned) -> AsyncIterator[
 
 
 @pytest.fixture
-async def both(tmp_path: Path, clock: Turned, postgresql_url: str) -> AsyncIterator[tuple[Store, Store]]:
+async def both(tmp_path: Path, clock: Turned, prepared_url: str) -> AsyncIterator[tuple[Store, Store]]:
     """The same store twice, for differential tests."""
+    put_sqlite(tmp_path / "store.db")
     sqlite = await Store.open(f"sqlite:///{tmp_path}/store.db", tmp_path / "blobs", clock)
-    postgresql = await Store.open(postgresql_url, tmp_path / "blobs2", clock)
+    postgresql = await Store.open(prepared_url, tmp_path / "blobs2", clock)
     yield sqlite, postgresql
     await sqlite.close()
     await postgresql.close()

@@ -1,10 +1,13 @@
+import asyncio
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, delete, select, update
+from sqlalchemy.event import listen, remove
 
 from context_store import Store
 from context_store.audit import (
+    ChainReport,
     Head,
     NewEvent,
     add_events,
@@ -41,6 +44,27 @@ async def test_untouched_chain_verifies(store: Store):
     heads = await sealed(store)
     report = await store.read(verify_chain, heads)
     assert (report.blocks, report.events, report.problems) == (3, 12, ())
+
+
+async def test_block_that_comes_while_the_chain_is_read_is_no_damage(store: Store):
+    heads = await sealed(store)
+    await store.write(add_events, [event(store)])
+    loop = asyncio.get_running_loop()
+
+    def reading(conn: Connection) -> ChainReport:
+        def meanwhile(_conn: object, _cursor: object, statement: str, *_more: object) -> None:
+            if "FROM seals" in statement:
+                asyncio.run_coroutine_threadsafe(store.write(seal, store.now()), loop).result()
+
+        listen(conn, "after_cursor_execute", meanwhile)
+        try:
+            return verify_chain(conn, heads)
+        finally:
+            remove(conn, "after_cursor_execute", meanwhile)
+
+    report = await store.read(reading)
+    assert (report.blocks, report.problems) == (3, ())
+    assert (await store.read(verify_chain, heads)).blocks == 4
 
 
 async def test_nothing_to_seal_is_none(store: Store):

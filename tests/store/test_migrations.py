@@ -1,4 +1,5 @@
 import asyncio
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -8,6 +9,14 @@ from context_store import Store, StoreRefused
 from context_store.migrations import config_for, head, migrate, revision_of
 from context_store.tables import meta, metadata
 from tests.store.conftest import Turned
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Without a schema."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgresql_url")
+    return f"sqlite:///{tmp_path}/store.db"
 
 
 async def test_migrated_schema_is_what_tables_py_says(store: Store):

@@ -30,9 +30,9 @@ class Off:
 
 
 @pytest.fixture
-async def early_and_late(postgresql_url: str, tmp_path: Path) -> AsyncIterator[tuple[Store, Store]]:
+async def early_and_late(prepared_url: str, tmp_path: Path) -> AsyncIterator[tuple[Store, Store]]:
     """Two nodes; the clock of the first is twenty seconds ahead of the second's."""
-    stores = [await Store.open(postgresql_url, tmp_path / "blobs", Off(seconds)) for seconds in (10, -10)]
+    stores = [await Store.open(prepared_url, tmp_path / "blobs", Off(seconds)) for seconds in (10, -10)]
     yield stores[0], stores[1]
     for store in stores:
         await store.close()
@@ -50,8 +50,8 @@ async def test_nodes_whose_clocks_differ_agree_when_a_lease_ends(early_and_late)
     assert abs(early.now() - late.now()) < 2_000
 
 
-async def test_a_clock_that_is_an_hour_off_is_left_alone(postgresql_url: str, tmp_path: Path):
-    store = await Store.open(postgresql_url, tmp_path / "blobs", Off(3600))
+async def test_a_clock_that_is_an_hour_off_is_left_alone(prepared_url: str, tmp_path: Path):
+    store = await Store.open(prepared_url, tmp_path / "blobs", Off(3600))
     assert store.now() - datetime.now(UTC).timestamp() * 1000 > 3_500_000
     await store.close()
 

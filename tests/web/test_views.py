@@ -11,13 +11,15 @@ from context_store import Store, evidence, views
 from context_store import tables as t
 from context_store.shapes import QueryFilter
 from hub.clock import SystemClock
+from tests.prepared import put_sqlite
 from tests.web.sample import Sample
 from tests.web.test_portal import given
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def filled(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Store, dict[str, Any]]]:
-    url = f"sqlite:///{tmp_path}/s.db" if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
+    put_sqlite(tmp_path / "s.db")
+    url = f"sqlite:///{tmp_path}/s.db" if request.param == "sqlite" else request.getfixturevalue("prepared_url")
     store = await Store.open(url, tmp_path / "data", SystemClock())
     yield store, await store.write(Sample(store, "hash").fill)
     await store.close()
