@@ -8,7 +8,7 @@ import asyncio
 import resource
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakSet
 
@@ -20,7 +20,9 @@ from hub.web import polled
 from hub.web.bodies import AFTER
 from hub.web.inbound import described
 from hub.web.peer import peer_of
+from hub.web.protocol import Connection
 from hub.web.site import HUB
+from hub.web.waiting import Held, Waiting
 from plugins import Page, Request
 
 log = structlog.get_logger("trunkline.web")
@@ -28,7 +30,7 @@ log = structlog.get_logger("trunkline.web")
 SOCKETS: web.AppKey[Any] = web.AppKey("sockets", WeakSet)
 POLLS: web.AppKey[Any] = web.AppKey("polls", WeakSet)
 PAGES = web.AppKey("pages", dict[str, dict[str, Page]])
-LARGEST_FRAME = 1 << 20
+LARGEST_MESSAGE = 64 << 10
 HEARTBEAT = 30.0
 MOST = 50_000
 """Connections, some 30 KiB of memory each."""
@@ -64,6 +66,7 @@ class Room:
 
 
 ROOM = web.AppKey("room", Room)
+HELD = web.AppKey("held", Held)
 
 
 def _instance(request: web.Request, role: str) -> Instance:
@@ -91,18 +94,24 @@ async def page(request: web.Request) -> web.Response:
 class _Link:
     """An accepted WebSocket as the contract has it."""
 
-    def __init__(self, socket: web.WebSocketResponse, request: Request) -> None:
+    def __init__(self, socket: web.WebSocketResponse, request: Request, waiting: Waiting) -> None:
         self.request = request
-        self._socket = socket
+        self._socket, self._waiting = socket, waiting
 
     async def receive(self) -> str | None:
         """The next text frame; None when the peer has gone. Binary frames close the connection: nobody speaks them."""
-        frame = await self._socket.receive()
-        if frame.type is WSMsgType.TEXT:
-            return str(frame.data)
-        if frame.type is WSMsgType.BINARY:
-            await self._socket.close(code=WSCloseCode.UNSUPPORTED_DATA)
-        return None
+        while True:
+            frame = await self._socket.receive()
+            self._waiting.taken()
+            if frame.type is WSMsgType.TEXT:
+                return str(frame.data)
+            if frame.type is WSMsgType.BINARY:
+                await self._socket.close(code=WSCloseCode.UNSUPPORTED_DATA)
+            if frame.type is WSMsgType.PING:
+                with suppress(ConnectionError):  # who has gone is told of by the next frame
+                    await self._socket.pong(frame.data)
+            elif frame.type is not WSMsgType.PONG:
+                return None
 
     async def send(self, text: str) -> None:
         """Raises ConnectionError when the peer has gone."""
@@ -120,16 +129,22 @@ async def socket(request: web.Request) -> web.WebSocketResponse:
     """
     instance = _instance(request, "socket")
     hub = request.app[HUB]
-    answer = web.WebSocketResponse(max_msg_size=LARGEST_FRAME, heartbeat=HEARTBEAT, compress=False)  # less memory
-    if not answer.can_prepare(request).ok:
+    answer = web.WebSocketResponse(
+        max_msg_size=LARGEST_MESSAGE,
+        heartbeat=HEARTBEAT,
+        compress=False,  # less memory
+        autoping=False,  # every frame that is taken is told to `Waiting`
+    )
+    if not _is_handshake(answer, request):
         raise web.HTTPBadRequest(text="a WebSocket is expected here")
     peer = peer_of(request)
     polled.count(hub, instance, peer)
-    with request.app[ROOM].taken(peer):
+    with request.app[ROOM].taken(peer), _waiting(request, peer) as waiting:
         await answer.prepare(request)
         request.app[SOCKETS].add(answer)
         try:
-            await instance.connector.serve(_Link(answer, described(hub, request)), hub.ports[instance.id].of(peer))
+            link = _Link(answer, described(hub, request), waiting)
+            await instance.connector.serve(link, hub.ports[instance.id].of(peer))
         except (ConnectionError, asyncio.CancelledError):
             raise
         except (Exception, SystemExit) as error:  # a plugin's own trouble
@@ -139,6 +154,26 @@ async def socket(request: web.Request) -> web.WebSocketResponse:
         else:
             await answer.close()
     return answer
+
+
+def _is_handshake(answer: web.WebSocketResponse, request: web.Request) -> bool:
+    try:
+        return answer.can_prepare(request).ok
+    except ValueError:  # aiohttp's own check of a key that is no base64
+        return False
+
+
+@contextmanager
+def _waiting(request: web.Request, peer: str) -> Iterator[Waiting]:
+    """What comes through the socket is counted from its first byte."""
+    protocol, transport = request.protocol, request.transport
+    if not isinstance(protocol, Connection) or transport is None:
+        raise ConnectionResetError("the peer has gone")
+    protocol.waiting = waiting = Waiting(request.app[HELD], peer, transport.abort)
+    try:
+        yield waiting
+    finally:
+        waiting.leave()
 
 
 async def poll(request: web.Request) -> web.Response:

@@ -5,6 +5,7 @@ connects must ask for something soon: aiohttp lets silence, and heads that never
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -12,17 +13,22 @@ from aiohttp import web
 
 from hub.web.hooks import ShortWay
 from hub.web.site import HEADERS
+from hub.web.waiting import Waiting
 
 log = structlog.get_logger("trunkline.web")
 
 
-class _Protocol(web.RequestHandler):
-    __slots__ = ("_first", "_first_head")
+class Connection(web.RequestHandler):
+    """One connection."""
+
+    __slots__ = ("_first", "_first_head", "waiting")
 
     def __init__(self, manager: web.Server, *, first_head: float, **settings: Any) -> None:
         super().__init__(manager, **settings)
         self._first_head = first_head
         self._first: asyncio.TimerHandle
+        self.waiting: Waiting | None = None
+        """Where this is a socket: what counts its bytes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Later heads, half of one too, are `keepalive_timeout`'s: aiohttp's timer knows only whole ones."""
@@ -37,6 +43,12 @@ class _Protocol(web.RequestHandler):
         """The timer would hold on to us."""
         self._first.cancel()
         super().connection_lost(exc)
+
+    def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
+        """A socket is accepted."""
+        if self.waiting is not None:
+            self.waiting.parser, parser = parser, self.waiting
+        super().set_parser(parser, data_received_cb)
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -60,11 +72,11 @@ class _Server(web.Server):
         self._settings = settings
 
     def __call__(self) -> web.RequestHandler:
-        return _Protocol(self, loop=self._loop, **self._settings)
+        return Connection(self, loop=self._loop, **self._settings)
 
 
 class Runner(web.AppRunner):
-    """An AppRunner whose connections speak `_Protocol`."""
+    """An AppRunner whose connections speak `Connection`."""
 
     __slots__ = ()
 

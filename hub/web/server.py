@@ -15,6 +15,7 @@ from hub.web.ports import Operations
 from hub.web.protocol import Runner
 from hub.web.refusals import errors
 from hub.web.site import HUB, OPERATIONS, add_headers, asset
+from hub.web.waiting import Held
 
 CONSOLE: tuple[Route, ...] = (
     *login.ROUTES,
@@ -47,6 +48,7 @@ def make_app(hub: Rooms, operations: Operations) -> web.Application:
     app.on_response_prepare.append(add_headers)
     app[plugged.SOCKETS], app[plugged.POLLS] = WeakSet(), WeakSet()
     app[plugged.PAGES], app[plugged.ROOM] = {}, plugged.Room()
+    app[plugged.HELD] = Held(hub.config.limits.waiting_bytes)
     app.on_shutdown.append(plugged.close_sockets)
     app[now.NEWSROOM] = now.Newsroom(hub)
     app.on_shutdown.append(now.close_streams)
