@@ -283,19 +283,23 @@ def _change_queries(conn: Connection, rows: bulk.Rows) -> int:
 
 
 def _change_texts(conn: Connection, rows: bulk.Rows) -> None:
-    """Edits come in any order, on several nodes at once: a deletion stays, else what was changed last at the source."""
+    """Edits come in any order, on several nodes at once: a deletion stays, else what was changed last at the source.
+
+    The text's layout goes with the text; a deleted message's files are shown to nobody (`views`, `visits`).
+    """
     if not rows:
         return
     driver: Any = conn.connection.driver_connection
     if conn.dialect.name == "sqlite":
         sql = (
-            "UPDATE messages SET text = ?2, edited_at = ?3, deleted_at = ?4 "
+            "UPDATE messages SET text = ?2, html = '', folds = '[]', edited_at = ?3, deleted_at = ?4 "
             "WHERE id = ?1 AND deleted_at IS NULL AND (?4 IS NOT NULL OR coalesce(edited_at, ?3) <= ?3)"
         )
         driver.executemany(sql, rows)
         return
     sql = (
-        "UPDATE messages AS t SET text = v.text, edited_at = v.edited_at, deleted_at = v.deleted_at "
+        "UPDATE messages AS t SET text = v.text, html = '', folds = '[]', edited_at = v.edited_at, "
+        "deleted_at = v.deleted_at "
         "FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[]) AS v(id, text, edited_at, deleted_at) "
         "WHERE t.id = v.id AND t.deleted_at IS NULL "
         "AND (v.deleted_at IS NOT NULL OR coalesce(t.edited_at, v.edited_at) <= v.edited_at)"

@@ -133,7 +133,8 @@ def _attachments(conn: Connection, ids: Collection[int]) -> dict[int, list[Attac
     if ids:
         a = t.attachments.c
         columns = (a.message_id, a.n, a.sha256, a.name, a.type, a.size, a.content_id)
-        for row in conn.execute(select(*columns).where(a.message_id.in_(ids)).order_by(a.message_id, a.n)):
+        stand = select(*columns).join(t.messages).where(a.message_id.in_(ids), _m.deleted_at.is_(None))
+        for row in conn.execute(stand.order_by(a.message_id, a.n)):
             found[row.message_id].append(fill(AttachmentView, row))
     return found
 

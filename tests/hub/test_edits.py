@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from context_store import views
 from context_store.audit import add_events
 from context_store.record import Batch, record
 from context_store.times import to_millis
-from plugins import Claim, Item
+from plugins import Claim, Item, Media
 from tests.hub.desk import NOW, Desk, edit, message, who
 
 
@@ -97,3 +98,12 @@ async def test_what_our_side_wrote_elsewhere_is_changed_by_our_side_alone(desk: 
     assert await desk.column("SELECT text FROM messages WHERE key = 'm1'") == ["ours"]
     await desk.say(edit("m1", "ours again"))
     assert await desk.column("SELECT text FROM messages WHERE key = 'm1'") == ["ours again"]
+
+
+async def test_layout_and_files_of_what_was_deleted_are_shown_to_nobody(desk: Desk):
+    await desk.say(message("m1", html="<p>mine</p>", media=(Media(name="a.txt", type="text/plain", data=b"mine"),)))
+    number = await desk.number("SELECT id FROM messages WHERE direction = 'in'")
+    assert await desk.hub.store.read(views.attachment, number, 0) is not None
+    await desk.say(edit("m1", None, at=at(5)))
+    assert await desk.hub.store.read(views.attachment, number, 0) is None
+    assert await desk.rows("SELECT text, html, folds FROM messages WHERE direction = 'in'") == [("", "", "[]")]
