@@ -9,8 +9,8 @@ APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -o Dpkg::Use-Pty=0
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .stamps
-JOBS ?= 3
-# Tests wait more than they work: three for two cores. loadfile: a file's tests share the servers that its fixtures start;
+JOBS ?= 4
+# Tests wait as much as they work: four for two cores. loadfile: a file's tests share the servers that its fixtures start;
 # no reorder, else the long fault tests, few in their files, would come last and alone.
 LOCK := uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url
 # What builds is pinned too (requirements-build.lock): an isolated build would fetch it unpinned. Only authres ships no wheel.
@@ -18,6 +18,9 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 PIP_LOCKED := $(PIP) --require-hashes --no-build-isolation --only-binary :all: --no-binary authres
 PIP_OURS := $(PIP) --no-deps --no-build-isolation -e .
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+# Compiled once, whatever a shell says: else every worker and every process that a test starts would do it for itself.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run test lint format faults bench lock clean
 
@@ -29,6 +32,7 @@ run: $(STAMPS)/run ## install what is needed into .venv, then serve with plugins
 	@exec $(BIN)/trunkline serve
 
 test: $(STAMPS)/dev $(STAMPS)/debian ## install what the tests need, then run them all
+	@$(BIN)/python -m compileall -q -j 2 hub plugins connectors context_store routing bench
 	$(PYTEST) $(ARGS)
 
 lint: $(STAMPS)/dev ## formatting, lint, types, import rules

@@ -39,6 +39,6 @@ async def _read(answer: aiohttp.ClientResponse, told: Told) -> None:
 
 async def until_told(told: Told, event: str, data: Any = ...) -> None:
     """Until it was told, whatever else was."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not any(e == event and data in (..., d) for e, d in told):  # noqa: ASYNC110  # it comes from outside
             await asyncio.sleep(0.01)

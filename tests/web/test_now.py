@@ -83,7 +83,7 @@ async def test_news_of_a_query_reach_its_pages_alone_and_nothing_reads_without_a
         await until_told(told, "changed")
         assert told.count(("changed", None)) == 1
         assert newsroom._reading is not None
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while newsroom._reading is not None:  # the server notes that the pages have gone
             for one in ("vpn", "chat"):  # it notes it when it has something to say to them
                 desk.fabric.tell(f"query:{desk.ids[one]['id']}", "user-typing")
@@ -107,5 +107,5 @@ async def test_stop_of_the_hub_ends_the_streams(desk, client, path):
     async with (await client("agent")).get(f"{path}/now") as answer:
         assert await answer.content.readline() == b"event: present\n"
         desk.app[NEWSROOM].closing.set()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             await answer.read()

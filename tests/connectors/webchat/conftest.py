@@ -16,7 +16,7 @@ from tests.servers import room
 CHROMIUM = "/usr/bin/chromium"
 
 
-async def until(true: Callable[[], Any], seconds: float = 15) -> None:
+async def until(true: Callable[[], Any], seconds: float = 60) -> None:
     """Look until it is so."""
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110  # what it asks comes from outside
