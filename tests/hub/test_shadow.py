@@ -1,5 +1,7 @@
 """What runs beside the rules: recorded, weighed against what became of it, never setting anything."""
 
+import asyncio
+
 import msgspec
 
 from context_store import decided
@@ -7,6 +9,7 @@ from context_store.opinions import newest_model, opinions_of
 from hub import replay
 from hub.cli.shadow import weigh
 from hub.offers import learn
+from hub.rules import STILL
 from routing import backtest
 from tests.hub.desk import RULES, Desk, message
 
@@ -46,6 +49,19 @@ async def test_shadow_is_taken_anew_when_it_is_saved(hub_under_test: Desk):
         return desk.hub.rules.judging.shadow.source.endswith(b"# new\n")
 
     await desk.until(there)
+
+
+async def test_rules_that_are_put_in_force_while_a_shadow_is_read_stay_in_force(hub_under_test: Desk):
+    desk = await shadowed(hub_under_test, RULES)
+    rules = desk.hub.rules
+    (desk.folder / "shadow.toml").write_text(RULES + "\n# new\n")
+    looking = asyncio.create_task(rules._look())
+    await asyncio.sleep(STILL / 3)  # it is read, and waited for to stand still
+    assert not looking.done()
+    published = await rules.publish(RULES + "\n# newer\n", "agent:eve")
+    await looking
+    assert rules.current.hash == published.hash
+    assert rules.judging.shadow.source.endswith(b"# new\n")
 
 
 async def test_bad_shadow_stops_nothing_and_raises_an_alarm(hub_under_test: Desk):
