@@ -110,7 +110,7 @@ from plugins.signatures import (
 )
 from plugins.text import canonical_address, canonical_domain, canonical_email, one_line, spelled_address, unescape
 from plugins.visits import Help, Notice, OwnLine, OwnQuery, Service, Site, VisitDesk, Wishes
-from plugins.wire import multipart, plausible
+from plugins.wire import multipart, plausible, unwell
 
 __all__ = [
     "CAUSES",
@@ -228,5 +228,6 @@ __all__ = [
     "standard_verify",
     "token_verify",
     "unescape",
+    "unwell",
     "utf16_units",
 ]

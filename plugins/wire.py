@@ -1,8 +1,11 @@
-"""What many vendors' formats have in common: moments that may be nonsense, and forms with files."""
+"""What many vendors have in common: moments that may be nonsense, forms with files, calls that fail in a `check`."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+
+from plugins.errors import Pause, Refuse, Retry, Uncertain
+from plugins.model import Finding
 
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
@@ -43,6 +46,19 @@ def multipart(fields: Mapping[str, str], files: Sequence[tuple[str, str, str, by
         head += f"Content-Type: {_quoted(kind)}\r\n" if kind else ""
         body += head.encode() + b"\r\n" + data + b"\r\n"
     return f"multipart/form-data; boundary={boundary}", body + f"--{boundary}--\r\n".encode()
+
+
+def unwell(far: str, error: Pause | Refuse | Retry | Uncertain, fix: str) -> Finding:
+    """What `check` says of a call that failed; `fix` is for what `far` itself refused (a token, a right).
+
+    Where nobody answered, or not now, no token is wrong.
+    """
+    if isinstance(error, Retry | Uncertain):
+        fix = "look at the address and at the way there (DNS, firewall, proxy), or try again later"
+        return Finding(ok=False, what=f"{far} can't be reached: {error}", fix=fix)
+    if isinstance(error, Refuse) and error.code == "egress_refused":
+        return Finding(ok=False, what=f"we may not call {far}: {error}", fix="look at the address and at [hub.egress]")
+    return Finding(ok=False, what=f"{far} refuses: {error}", fix=fix)
 
 
 def _quoted(text: str) -> str:

@@ -4,17 +4,24 @@ import ast
 import inspect
 import re
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 import pytest
 
 from connectors.ticketing.querylog import QueryLog
 from hub.config import builtin_modules
-from plugins import Refuse, TicketWork
+from plugins import Call, Refuse, Retry, TicketWork
 from plugins.manager import discover
 from plugins.testing.conformance import TargetConformance
-from plugins.testing.stubs import StubAttempt
+from plugins.testing.lines import LiveHub
+from plugins.testing.stubs import StubAttempt, StubEgress
+from tests.connectors.test_mastodon import TestMastodon as Mastodon
+from tests.connectors.test_slack import TestSlack as Slack
+from tests.connectors.test_telegram import TestTelegram as Telegram
+from tests.connectors.test_whatsapp import TestWhatsApp as WhatsApp
+from tests.connectors.twilio.test_sms import TestTwilioSms as TwilioSms
 
+VENDORS = (Slack, Telegram, WhatsApp, Mastodon, TwilioSms)
 SUITES = {"ConnectorConformance", "TargetConformance", "VendorConformance"}
 CONTRACT = Path(__file__).parents[2] / "docs" / "contract.md"
 ATTRIBUTES = ("channel", "capabilities", "accepted")
@@ -76,3 +83,27 @@ async def test_query_log_opens_a_query_under_its_own_reference():
 def test_query_log_refuses_what_stands_on_the_query_itself(work: TicketWork):
     with pytest.raises(Refuse):
         TestQueryLog().make().plan(work)
+
+
+def unreached(_: Call) -> NoReturn:
+    raise Retry("GET https://far.test: Name or service not known")
+
+
+def guarded(_: Call) -> NoReturn:
+    raise Refuse("egress_refused", "10.0.0.1 is a private address")
+
+
+@pytest.mark.parametrize("kit", VENDORS, ids=lambda kit: kit.cls.kind)
+async def test_check_tells_nobody_there_and_our_own_guard_from_a_refusal(kit):
+    async def said(egress: StubEgress) -> tuple[str, str]:
+        [found] = [each for each in await kit().make().check(egress) if not each.ok]
+        return found.what, found.fix
+
+    what, fix = await said(StubEgress(unreached))
+    assert what.endswith("can't be reached: GET https://far.test: Name or service not known")
+    assert "token" not in fix
+    what, fix = await said(StubEgress(guarded))
+    assert (what.startswith("we may not call "), "[hub.egress]" in fix) == (True, True)
+    async with kit().far() as far:
+        [refused, *_] = await kit()._new(far, kit.table, kit().wrong).check(LiveHub())
+    assert " refuses: " in refused.what

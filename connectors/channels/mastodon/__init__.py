@@ -44,6 +44,7 @@ from plugins import (
     multipart,
     one_line,
     split_text,
+    unwell,
 )
 
 KEY_LIFE = 3600.0  # seconds, "POST /api/v1/statuses", Idempotency-Key
@@ -228,9 +229,9 @@ class MastodonConnector:
         try:
             me = await self._ask(egress, "/api/v1/accounts/verify_credentials", _Me)
             instance = await self._ask(egress, "/api/v2/instance", _Instance)
-        except (Pause, Refuse, Retry) as error:
+        except (Pause, Refuse, Retry, Uncertain) as error:
             fix = "make an application under Preferences → Development and put its access token into the environment"
-            return (Finding(ok=False, what=f"Mastodon refuses: {error}", fix=fix),)
+            return (unwell("Mastodon", error, fix),)
         if me is None or instance is None:
             return (Finding(ok=False, what="this is no server of Mastodon 4", fix="look at api_url"),)
         most = instance.configuration.statuses.max_characters

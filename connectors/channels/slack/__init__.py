@@ -48,6 +48,7 @@ from plugins import (
     hookimpl,
     plausible,
     split_text,
+    unwell,
 )
 
 MAX_TEXT = 4000  # chat.postMessage: "limit the number of characters to 4,000"; what is past 40,000 is cut off silently
@@ -314,7 +315,7 @@ class SlackConnector:
                 findings.append(Finding(ok=True, what="Socket Mode is on"))
         except (Pause, Refuse, Retry, Uncertain) as error:
             fix = "see OAuth & Permissions and Basic Information of the app at api.slack.com/apps"
-            findings.append(Finding(ok=False, what=f"Slack refuses: {error}", fix=fix))
+            findings.append(unwell("Slack", error, fix))
         return findings
 
     async def _channel(self, way: Way, egress: Egress) -> str:

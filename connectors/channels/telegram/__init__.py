@@ -39,10 +39,12 @@ from plugins import (
     Retry,
     Secret,
     Step,
+    Uncertain,
     hookimpl,
     multipart,
     split_text,
     token_verify,
+    unwell,
     utf16_units,
 )
 
@@ -242,8 +244,8 @@ class TelegramConnector:
         try:
             me = await self._ask(egress, "getMe", {}, dict[str, Any])
             hook = await self._ask(egress, "getWebhookInfo", {}, dict[str, Any])
-        except (Pause, Refuse, Retry) as error:
-            return (Finding(ok=False, what=f"Telegram refuses: {error}", fix="ask @BotFather for the bot's token"),)
+        except (Pause, Refuse, Retry, Uncertain) as error:
+            return (unwell("Telegram", error, "ask @BotFather for the bot's token"),)
         findings = [Finding(ok=True, what=f"the token is that of @{me.get('username', '?')}")]
         wanted = self._settings.secret is not None
         if wanted and not hook.get("url"):

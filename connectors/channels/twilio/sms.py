@@ -39,8 +39,10 @@ from plugins import (
     Retry,
     Skipped,
     Step,
+    Uncertain,
     Unfit,
     split_text,
+    unwell,
     utf16_units,
 )
 
@@ -225,8 +227,8 @@ async def checked(settings: Any, number: str, hook: str, egress: Egress) -> list
     try:
         asked = {"PhoneNumber": number} if number else {"PageSize": "1"}
         told = await wire.get(settings, "IncomingPhoneNumbers.json", asked, egress)
-    except (Pause, Refuse, Retry) as error:
-        return [Finding(ok=False, what=f"Twilio refuses: {error}", fix="compare account and tokens with the console")]
+    except (Pause, Refuse, Retry, Uncertain) as error:
+        return [unwell("Twilio", error, "compare account and tokens with the console")]
     found = told.get("incoming_phone_numbers", [])
     if number and not found:
         return [Finding(ok=False, what=f"{number} is not a number of this account", fix="correct number")]

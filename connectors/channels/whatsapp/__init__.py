@@ -51,6 +51,7 @@ from plugins import (
     one_line,
     split_text,
     token_verify,
+    unwell,
     utf16_units,
 )
 
@@ -248,9 +249,9 @@ class WhatsAppConnector:
         call = Call(method="GET", url=url, headers={"authorization": self._bearer})
         try:
             found = _read(await egress.call(call, expect=_ANSWERED), dict[str, Any])
-        except (Pause, Refuse, Retry) as error:
+        except (Pause, Refuse, Retry, Uncertain) as error:
             fix = "make a token of a system user with whatsapp_business_messaging, and look at phone_number_id"
-            return (Finding(ok=False, what=f"WhatsApp refuses: {error}", fix=fix),)
+            return (unwell("WhatsApp", error, fix),)
         number = f"{found.get('display_phone_number', '?')} ({found.get('verified_name', '?')})"
         return (Finding(ok=True, what=f"the token is good for {number}"),)
 
