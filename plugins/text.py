@@ -34,7 +34,7 @@ def unescape(markup: str) -> str:
 
     As `html.unescape`, but that raises ValueError for a number of more than 4,300 digits.
     """
-    return html.unescape(_REFERENCE.sub(r"&#\1", markup))
+    return html.unescape(_REFERENCE.sub(r"&#\1", markup)) if "&" in markup else markup
 
 
 def canonical_domain(text: str) -> str:

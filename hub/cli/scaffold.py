@@ -1,6 +1,9 @@
 """`trunkline plugins new`: a connector of your own, with a stand-in, its tests and its page, that passes at once."""
 
+import importlib.util
+import keyword
 import re
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +33,9 @@ def new(
     own = discover(builtin_modules(), entry_points=False)
     if name in {**own.connectors, **own.targets}:
         raise Usage(f"{name} is a kind that comes with the hub, and yours can't take its place: give it another name")
+    why_not = _taken(name)
+    if why_not:
+        raise Usage(f"{name} can't be imported as a module of yours, because {why_not}: give it another name")
     place = folder / name
     files = {
         place / "__init__.py": "connector.py.txt",
@@ -55,9 +61,25 @@ def new(
     return WELL
 
 
+def _taken(name: str) -> str:
+    """Why no module and class can be called so; "" if they can."""
+    cls = _class(name)
+    if keyword.iskeyword(name) or keyword.iskeyword(cls):
+        return "it is a word of Python's"
+    if name in sys.stdlib_module_names or importlib.util.find_spec(name) is not None:
+        return "a module is called so that is here already"
+    if name == "stand_in" or any(re.search(rf"\b{cls}\b", file.read_text()) for file in TEMPLATES.iterdir()):
+        return "what it is made of has something that is called so"
+    return ""
+
+
+def _class(name: str) -> str:
+    return "".join(word.title() for word in name.split("_"))
+
+
 def _filled(text: str, name: str) -> str:
     """The template's four words replaced; an instance's id has no `_`."""
     words = name.split("_")
     text = text.replace("DASHED", "-".join(words))
-    text = text.replace("CLASS", "".join(word.title() for word in words))
+    text = text.replace("CLASS", _class(name))
     return text.replace("NAME", name).replace("TITLE", " ".join(words).capitalize())

@@ -13,8 +13,9 @@ not passes, because nothing is claimed.
 """
 
 import pickle
+import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -47,6 +48,7 @@ from plugins.settings import describe_settings, load_settings
 from plugins.testing import hostile
 from plugins.testing.crossing import cross
 from plugins.testing.purity import no_io
+from plugins.testing.secrecy import guises
 from plugins.testing.site import SiteChecks
 from plugins.testing.stubs import StubAttempt, StubHub
 
@@ -108,6 +110,17 @@ class _Conformance:
     def cannot(self, what: str) -> NoReturn:
         """Leave the check out, because nothing is claimed: `what` stands on the report card."""
         pytest.skip(f"{CANNOT}{what}")
+
+    @pytest.fixture(autouse=True)
+    def _hushed(self, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+        """No check leaves a secret in the log, or prints it."""
+        caplog.set_level("DEBUG")
+        yield
+        printed = capsys.readouterr()
+        sys.stdout.write(printed.out)  # for the report of a check that failed
+        sys.stderr.write(printed.err)
+        logged = map(caplog.handler.format, caplog.get_records("call"))  # `text` is the teardown's by now
+        self._hides(*logged, printed.out, printed.err)
 
     @pytest.fixture(autouse=True)
     def _on_the_card(self, record_property: Any) -> None:
@@ -184,8 +197,8 @@ class _Conformance:
                 self._hides(repr(result), *(repr((call.url, call.headers)) for call in attempt.calls))
                 done = [*done, result]
 
-    def _load(self, table: Mapping[str, Any], *, reveal: bool = True) -> tuple[Any, list[Any]]:
-        environ = {name: self.secret(name) for name in self._secrets()}
+    def _load(self, table: Mapping[str, Any], *, reveal: bool = True, secret: Any = None) -> tuple[Any, list[Any]]:
+        environ = {name: (secret or self.secret)(name) for name in self._secrets()}
         return load_settings(
             table,
             self.cls.settings_type,
@@ -205,8 +218,8 @@ class _Conformance:
     def _hides(self, *shown: str | bytes) -> None:
         for canary in self._canaries():
             for text in shown:
-                found = canary.encode() in text if isinstance(text, bytes) else canary in text
-                assert not found, "a secret shows itself"
+                said = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+                assert not any(guise in said for guise in guises(canary)), "a secret shows itself"
 
     def _raises_contract_errors_only(self, name: str, error: Exception) -> None:
         shown = "".join(traceback.format_exception_only(error))

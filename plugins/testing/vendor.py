@@ -16,7 +16,7 @@ What the connector has no part in (no webhook, no runner, no limit) is skipped w
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -31,13 +31,14 @@ from plugins.testing.conformance import ConnectorConformance, references
 from plugins.testing.fetching import FetchingChecks
 from plugins.testing.lines import LiveAttempt
 from plugins.testing.purity import no_io
+from plugins.testing.secrecy import SecrecyChecks, words
 from plugins.testing.standins import Fault, StandIn
 
 WIDE = "\U0001f600"
 """A sign that platforms count in different ways: 1 character, 2 UTF-16 units, 4 bytes."""
 
 
-class VendorConformance(FetchingChecks, ConnectorConformance, ABC):
+class VendorConformance(FetchingChecks, SecrecyChecks, ConnectorConformance, ABC):
     """Everything of `ConnectorConformance`, and the protocol itself against a strict stand-in."""
 
     @abstractmethod
@@ -56,13 +57,6 @@ class VendorConformance(FetchingChecks, ConnectorConformance, ABC):
     def polling(self) -> Mapping[str, Any]:
         """Settings with which the runner fetches, where those of `table` make it rest."""
         return self.table
-
-    @pytest.fixture(autouse=True)
-    def _hushed(self, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-        """No check leaves a secret in the log."""
-        caplog.set_level("DEBUG")
-        yield
-        self._hides(caplog.text)
 
     # ---- in ------------------------------------------------------------------------------------------------
 
@@ -202,6 +196,7 @@ class VendorConformance(FetchingChecks, ConnectorConformance, ABC):
             assert len(far.heard) == 1
             if step.find_lag is not None:
                 found = await made.find(step, LiveAttempt())
+                self._hides(repr(found))
                 assert [done.ref for done in found] == [far.heard[0].ref]
             elif step.harmless or step.key_life:
                 await self._perform(made, step)
@@ -232,8 +227,10 @@ class VendorConformance(FetchingChecks, ConnectorConformance, ABC):
     def _secrets(self) -> set[str]:
         return references(self.table) | references(self.polling())
 
-    def _new(self, far: StandIn, table: Mapping[str, Any]) -> Any:
-        settings, problems = self._load({**table, **{k: v for k, v in far.table.items() if not _secret(v)}})
+    def _new(self, far: StandIn, table: Mapping[str, Any], secret: Any = None) -> Any:
+        """A connector that talks to it, with secrets by `secret` where they shall be others."""
+        table = {**table, **{k: v for k, v in far.table.items() if not _secret(v)}}
+        settings, problems = self._load(table, secret=secret)
         assert problems == []
         return self.cls("sample", settings)
 
@@ -258,8 +255,11 @@ class VendorConformance(FetchingChecks, ConnectorConformance, ABC):
 
     async def _perform(self, made: Any, step: Step, attempt: LiveAttempt | None = None) -> Done:
         attempt = attempt or LiveAttempt()
-        result = await made.perform(step, attempt)
-        self._hides(repr(result), *(repr((call.url, call.headers)) for call in attempt.calls))
+        try:
+            result = await made.perform(step, attempt)
+        finally:
+            self._hides(*(repr((call.url, call.headers)) for call in attempt.calls))
+        self._hides(repr(result))
         assert isinstance(result, Done)
         return result
 
@@ -267,7 +267,7 @@ class VendorConformance(FetchingChecks, ConnectorConformance, ABC):
         try:
             result = await self._perform(made, step, attempt)
         except (Retry, Refuse, Uncertain, Pause) as error:
-            self._hides(repr(error), str(error))
+            self._hides(*words(error))
             return error
         raise AssertionError(f"it said {result!r}")
 

@@ -21,7 +21,7 @@ def test_new_connector_passes_the_kit_at_once(written: Path):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     run = subprocess.run(command, cwd=written, env=ENVIRON, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "acme_chat: 33 passed, 0 failed" in run.stdout
+    assert "acme_chat: 34 passed, 0 failed" in run.stdout
 
 
 def test_new_connector_is_clean_by_the_house_rules(written: Path):
@@ -51,6 +51,15 @@ def test_name_that_is_no_kind_is_refused(name: str, tmp_path: Path, capsys: pyte
 def test_kind_that_comes_with_the_hub_is_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["plugins", "new", name, "--folder", str(tmp_path)]) == 2
     assert f"{name} is a kind that comes with the hub" in " ".join(capsys.readouterr().err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["class", "in", "none", "json", "abc", "pytest", "plugins", "stand_in", "message"])
+def test_name_that_means_something_else_to_python_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["plugins", "new", name, "--folder", str(tmp_path)]) == 2
+    assert f"{name} can't be imported as a module of yours" in " ".join(capsys.readouterr().err.split())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,7 +2,11 @@
 
 # ruff: noqa: ARG005  # the contract's arguments
 import asyncio
+import base64
 import importlib.util
+import os
+import re
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +17,7 @@ import pytest
 
 from connectors.channels.telegram import TelegramConnector
 from hub.cli.scaffold import new
-from plugins import Call, Done, Edited, Message, Refuse, Retry, Skipped, Step, TrunklineError
+from plugins import Call, Done, Edited, Message, Pause, Refuse, Retry, Skipped, Step, TrunklineError
 from plugins.testing.vendor import VendorConformance
 from tests.connectors.test_telegram import TestTelegram as Telegram
 
@@ -144,6 +148,13 @@ async def test_kit_catches_an_unknown_outcome_that_is_called_certain(written: An
     await kit(written, plan=without_key_life).test_unknown_outcome_is_never_called_certain(kind)
 
 
+async def held(cls: Any, check: str) -> None:
+    """Against one check of the kit, which may be async."""
+    found = getattr(type("Kit", (Telegram,), {"cls": cls})(), check)()
+    if found is not None:
+        await found
+
+
 class Other:
     """A hub that a connector sees through its mistake."""
 
@@ -244,11 +255,130 @@ class Proud(TelegramConnector):
     ],
 )
 async def test_kit_catches_rates_that_are_not_the_platforms(check: str, mistaken: Any):
-    async def held(cls: Any) -> None:
-        found = getattr(type("Kit", (Telegram,), {"cls": cls})(), check)()
-        if found is not None:
-            await found
-
     with pytest.raises(AssertionError):
-        await held(mistaken)
-    await held(TelegramConnector)
+        await held(mistaken, check)
+    await held(TelegramConnector, check)
+
+
+def token_of(connector: Any) -> str:
+    token: str = connector._settings.token.reveal()
+    return token
+
+
+class TellingBody(TelegramConnector):
+    """Keeps the token where the outbox keeps what is to be done."""
+
+    def plan(self, work: Any) -> Any:
+        return [msgspec.structs.replace(each, body=each.body + token_of(self).encode()) for each in super().plan(work)]
+
+
+class TellingError(TelegramConnector):
+    """Says which token was refused."""
+
+    shown = staticmethod(lambda token: token)
+
+    async def perform(self, step: Step, attempt: Any) -> Done:
+        try:
+            return await super().perform(step, attempt)
+        except Pause as error:
+            raise Pause(f"{error}: {self.shown(token_of(self))}") from None
+
+
+class TellingBasic(TellingError):
+    """Says it as it stood in the header of a vendor with Basic credentials."""
+
+    shown = staticmethod(lambda token: base64.b64encode(f"AC1:{token}".encode()).decode())
+
+
+class TellingCause(TelegramConnector):
+    """Raises a good error from one that tells."""
+
+    async def perform(self, step: Step, attempt: Any) -> Done:
+        try:
+            return await super().perform(step, attempt)
+        except Pause as error:
+            raise error from ValueError(f"https://api.telegram.org/bot{token_of(self)}/getMe")
+
+
+class TellingCheck(TelegramConnector):
+    """Shows the administrator what everybody in the room sees then."""
+
+    async def check(self, egress: Any) -> Any:
+        found = await super().check(egress)
+        return [msgspec.structs.replace(each, what=f"{each.what} ({token_of(self)})") for each in found]
+
+
+class TellingCursor(TelegramConnector):
+    """Remembers for whom it was at its place."""
+
+    async def run(self, hub: Any) -> None:
+        class Marked(Other):
+            async def receive(self, *envelopes: Any, cursor: bytes, token: str = token_of(self)) -> None:
+                kept = {**msgspec.json.decode(cursor), "token": token}
+                await self.hub.receive(*envelopes, cursor=msgspec.json.encode(kept))
+
+        await super().run(Marked(hub))
+
+
+class TellingRunner(TelegramConnector):
+    """Says where it went."""
+
+    async def run(self, hub: Any) -> None:
+        try:
+            await super().run(hub)
+        except Pause as error:
+            raise Pause(f"{error} at /bot{token_of(self)}/getUpdates") from None
+
+
+@pytest.mark.parametrize(
+    ("check", "mistaken"),
+    [
+        ("test_plan_is_pure_and_its_steps_cross_the_contract", TellingBody),
+        ("test_wrong_secret_pauses_all_work_and_is_never_shown", TellingError),
+        ("test_wrong_secret_pauses_all_work_and_is_never_shown", TellingBasic),
+        ("test_wrong_secret_pauses_all_work_and_is_never_shown", TellingCause),
+        ("test_every_refusal_has_its_name", TellingError),
+        ("test_check_says_what_is_wrong_and_shows_no_secret", TellingCheck),
+        ("test_runner_brings_every_event_and_goes_on_where_it_stopped", TellingCursor),
+        ("test_runner_with_a_wrong_secret_says_so_and_never_shows_it", TellingRunner),
+    ],
+)
+async def test_kit_catches_a_secret_that_shows(check: str, mistaken: Any):
+    with pytest.raises(AssertionError, match="a secret shows itself"):
+        await held(mistaken, check)
+    await held(TelegramConnector, check)
+
+
+TELLING = """
+import logging, structlog
+from tests.connectors.test_telegram import TestTelegram as Sound
+
+class Telling(Sound.cls):
+    def parse(self, envelope):
+        self.tell(f"by /bot{self._settings.token.reveal()}/getUpdates")
+        return super().parse(envelope)
+
+class TestLogging(Sound):
+    cls = type("Logging", (Telling,), {"tell": lambda self, what: logging.getLogger().debug(what)})
+
+class TestStructured(Sound):
+    cls = type("Structured", (Telling,), {"tell": lambda self, what: structlog.get_logger().info(what)})
+
+class TestPrinting(Sound):
+    cls = type("Printing", (Telling,), {"tell": lambda self, what: print(what)})
+
+class TestSound(Sound):
+    pass
+"""
+
+
+def test_kit_catches_a_secret_that_is_logged_or_printed(tmp_path: Path):
+    """In a process of its own, because the kit looks when its check is over."""
+    (tmp_path / "test_telling.py").write_text(TELLING)
+    check = "test_samples_yield_items_with_keys_of_their_own"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", check, str(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    told = re.findall(r"^ERROR \S+::Test(\w+)::", run.stdout, re.MULTILINE)
+    assert sorted(told) == ["Logging", "Printing", "Structured"], run.stdout + run.stderr
+    assert "AssertionError: a secret shows itself" in run.stdout
