@@ -5,7 +5,7 @@ connects must ask for something soon: aiohttp lets silence, and heads that never
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -57,10 +57,37 @@ class Connection(web.RequestHandler):
         log.info("web.broken_http", peer=request.remote, status=status, why=type(exc).__name__ if exc else message)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is under way already")
-        headers = {**HEADERS, "Server": "trunkline"}
-        response = web.Response(status=status, text="This is not a request that we can read.\n", headers=headers)
-        response.force_close()
-        return response
+        return _refusal(status)
+
+
+def _refusal(status: int) -> web.Response:
+    headers = {**HEADERS, "Server": "trunkline"}
+    response = web.Response(status=status, text="This is not a request that we can read.\n", headers=headers)
+    response.force_close()
+    return response
+
+
+class _Legible:
+    """Before the application: headers that are no text are refused, for aiohttp itself fails at some (`Expect`)."""
+
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        self._handler = handler
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        if all(map(_is_text, (value for _, value in request.raw_headers))):
+            return await self._handler(request)
+        log.info("web.broken_http", peer=request.remote, status=400, why="a header is no text")
+        return _refusal(400)
+
+
+def _is_text(value: bytes) -> bool:
+    if value.isascii():
+        return True
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class _Server(web.Server):
@@ -68,7 +95,7 @@ class _Server(web.Server):
 
     def __init__(self, app: web.Application, server: web.Server, settings: dict[str, Any]) -> None:
         """Takes over a server that has served nobody yet."""
-        super().__init__(ShortWay(app, server.request_handler), request_factory=server.request_factory)
+        super().__init__(ShortWay(app, _Legible(server.request_handler)), request_factory=server.request_factory)
         self._settings = settings
 
     def __call__(self) -> web.RequestHandler:

@@ -29,12 +29,12 @@ def in_words(request: web.Request, error: Exception) -> web.StreamResponse:
             raise error
         return _refusal(request, error)
     if isinstance(error, ConnectionError | RequestPayloadError):
-        log.info("web.broken_off", path=request.path, why=type(error).__name__)
+        log.info("web.broken_off", path=_where(request), why=type(error).__name__)
         return web.Response(status=400)
     if isinstance(error, StoreAway):
-        log.warning("web.store_away", path=request.path)
+        log.warning("web.store_away", path=_where(request))
         return _said(request, 503, "The store does not answer. Try again in a moment.")
-    log.error("web.failed", path=request.path, exc_info=error)
+    log.error("web.failed", path=_where(request), exc_info=error)
     return _said(request, 500, "Something went wrong on our side. It is in the log.")
 
 
@@ -47,8 +47,14 @@ def _refusal(request: web.Request, error: web.HTTPException) -> web.StreamRespon
         response.headers[name] = error.headers[name]
     if not request.content.is_eof():
         response.force_close()
-        log.info("web.refused", path=request.path, status=error.status)
+        log.info("web.refused", path=_where(request), status=error.status)
     return response
+
+
+def _where(request: web.Request) -> str:
+    """For the log: what stands behind two names may be a token (`/portal/enter/…`, `/console/setup/…`)."""
+    names = request.path.split("/", 3)
+    return "/".join(names[:3])[:200] + ("/…" if len(names) > 3 else "")
 
 
 def _said(request: web.Request, status: int, what: str) -> web.Response:

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +36,26 @@ SCHEMES = {
     "twilio_sms": Scheme("x-twilio-signature"),
     "twilio_voice": Scheme("x-twilio-signature"),
 }
+ROUTES = (
+    "POST /in/hook/",
+    "POST /in/help/upload",
+    "POST /in/portal/act/sign_in",
+    "GET /p/portal/help.json?q=x",
+    "GET /p/help/widget.js",
+    "GET /ws/help",
+    "POST /ws/help",
+    "GET /portal/enter/portal/abc",
+    "POST /portal/enter/portal/abc",
+    "POST /portal/leave/portal",
+    "POST /console/login",
+    "GET /metrics",
+)
+HEADERS = ("Origin", "X-Forwarded-For", "Cookie", "Accept", "Accept-Language", "Content-Type", "Content-Encoding",
+           "Host", "Sec-Fetch-Site", "Authorization", "Expect", "X-Ticket")  # fmt: skip
+"""What anything here reads, and of a socket those that it needs."""
+GARBAGE = (b"\xff\xfe", "é".encode(), b"http://[", b'"', b"", b"a" * 7000)
+SOCKET = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+          "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}  # fmt: skip
 ODD = (b"\xff\xfe\x80", b"\xc3\x28", b"\t", b"a" * 7000, b"v0=" + b"f" * 64, b"sha256=", b"0", b"%00", b"\x01", b"{}")
 
 
@@ -43,7 +64,8 @@ async def door(short_folder: Path) -> AsyncIterator[tuple[Desk, Mapping[str, Sta
     """One hub with them all."""
     async with AsyncExitStack() as stack:
         desk = await stack.enter_async_context(installed(short_folder, ""))
-        more = '[instance.hook]\nkind = "webhook"\nsecrets = ["file:hook"]\n'
+        more = '[instance.hook]\nkind = "webhook"\nsecrets = ["file:hook"]\n[instance.portal]\nkind = "portal"\n'
+        more += '[instance.help]\nkind = "webchat"\nsecrets = ["file:hook"]\n'
         (short_folder / "hook").write_text(SECRET)
         (short_folder / "hook").chmod(0o600)
         fars = {kind: await stack.enter_async_context(serve(kind)) for kind in SCHEMES}
@@ -55,14 +77,22 @@ async def door(short_folder: Path) -> AsyncIterator[tuple[Desk, Mapping[str, Sta
             settings = "\n".join(f"{name} = {inline(value)}" for name, value in far.table.items())
             settings = re.sub(r'"env:(\w+)"', rf'"file:{kind}.\1"', settings)
             more += f'[instance.{kind.replace("_", "-")}]\nkind = "{kind}"\n{settings}\n'
-        await desk.start(more=f'[hub.egress]\nallow = ["127.0.0.0/8"]\n{more}', store=f'public_url = "{PUBLIC}"')
+        await desk.start(
+            more=f'[hub.egress]\nallow = ["127.0.0.0/8"]\n{more}',
+            store=f'public_url = "{PUBLIC}"\nproxies = ["127.0.0.1"]',
+            limits="peer_per_minute = 100000",
+        )
         yield desk, fars
 
 
 async def asked(desk: Desk, instance: str, headers: Mapping[str, str | bytes], body: bytes) -> int:
-    """One request as it stands, garbled bytes too; the status."""
-    lines = [b"POST /in/%s/ HTTP/1.1" % instance.encode(), b"Host: desk", b"Connection: close"]
-    given = {**headers, "content-length": str(len(body))}
+    """One webhook as it stands, garbled bytes too; the status."""
+    return await told(desk, f"POST /in/{instance}/", headers, body)
+
+
+async def told(desk: Desk, what: str, headers: Mapping[str, str | bytes], body: bytes) -> int:
+    lines = [f"{what} HTTP/1.1".encode(), *([] if "Host" in headers else [b"Host: desk"])]
+    given = {"Connection": "close", **headers, "Content-Length": str(len(body))}
     for name, value in given.items():
         lines.append(name.encode() + b": " + (value if isinstance(value, bytes) else value.encode("utf-8", "replace")))
     reader, writer = await asyncio.open_connection("127.0.0.1", desk.hub.port)
@@ -123,6 +153,23 @@ async def test_garbage_in_headers_is_never_an_error_of_ours(door):
     signed = {scheme.header for scheme in SCHEMES.values()} | set(good)
     assert {who: status for who, status in answers.items() if who[1] in signed and status not in (400, 401)} == {}
     assert {who: status for who, status in answers.items() if status >= 500} == {}
+
+
+async def test_garbage_in_any_header_of_any_route_is_never_an_error_of_ours(door):
+    """A page, a form, a chat or a login too: nobody makes one of them look broken."""
+    desk, _ = door
+    answers = {}
+    for what in ROUTES:
+        forms = {"Content-Type": "application/x-www-form-urlencoded"} if what.startswith("POST") else {}
+        body = b"message=x&submission=aaaaaaaaaaaaaaaaaaaaaaa" if forms else b""
+        usual = SOCKET if what == "GET /ws/help" else forms
+        odd = list(product({*HEADERS, *usual} - {"Connection"}, GARBAGE))
+        said = await asyncio.gather(*(told(desk, what, {**usual, header: value}, body) for header, value in odd))
+        answers |= {(what, header, value[:20]): status for (header, value), status in zip(odd, said, strict=True)}
+    assert {who: status for who, status in answers.items() if status >= 500} == {}
+    assert {answers[what, "Expect", b"http://["] for what in ROUTES} == {417}
+    assert {answers[what, "Expect", b"\xff\xfe"] for what in ROUTES} == {400}
+    assert [desk.hub.instances[name].last_error for name in ("help", "portal", "hook")] == [""] * 3
 
 
 async def test_genuine_requests_pass_the_same_door(door):
