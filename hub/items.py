@@ -236,6 +236,14 @@ class Judge:
             {"what": "profile", "ref": ref}, horizon=self._config.delivery.horizon, message=message.id,
         )  # fmt: skip
 
+    def _sent_past_us(self, item: Message) -> bool:
+        """A copy of what went from an address of the desk to somebody else.
+
+        What goes from the desk to the desk alone is a web form's mail about somebody, or forged: that is a contact.
+        """
+        is_desk = self._acknowledger.is_desk
+        return is_desk(item.sender.identity) and not all(map(is_desk, item.recipients))
+
     def _begin(
         self, item: Message, instance: Instance, envelope: int, sender: KnownIdentity, place: Place,
         message: KnownMessage,
@@ -246,7 +254,7 @@ class Judge:
             item, user, self.draft.known, self._judging, channel=instance.channel, instance=instance.id,
             at=from_millis((envelope >> 22) + EPOCH_MS),
         )  # fmt: skip
-        if self._acknowledger.is_desk(item.sender.identity):  # sent past the hub, and a copy came here
+        if self._sent_past_us(item):
             facts = replace(facts, direction="out")
         triaged = triage(self.draft, self._judging, facts, self.draft.root(place.query), message.id, waits=item.more)
         if place.fresh:

@@ -3,8 +3,10 @@
 import msgspec
 import pytest
 
+from plugins import Identity
 from tests.hub.desk import RULES, Desk, mail, message
 
+ANN, DESK = (Identity(scheme="email", value=value) for value in ("ann@acme.test", "desk@here.test"))
 OURS = """
 [[rule]]
 name = "ours"
@@ -48,12 +50,18 @@ async def test_reply_of_ours_that_comes_back_is_noted_and_no_rule_fires_on_it(ru
 
 @pytest.mark.parametrize("sender", ["desk@here.test", "Desk@HERE.test", "desk+copy@here.test"])
 async def test_mail_from_our_own_address_is_recorded_and_only_rules_that_say_so_fire_on_it(ruled: Desk, sender: str):
-    await ruled.say(mail("c1", sender=sender, text="Sent past the hub: the vpn is mended", automatic="bulk"), to="mail")
+    text, recipients = "Sent past the hub: the vpn is mended", (ANN, DESK)
+    await ruled.say(mail("c1", sender=sender, text=text, automatic="bulk", recipients=recipients), to="mail")
     assert await ruled.column("SELECT outcome FROM items") == ["recorded"]
     assert await fired(ruled) == [["ours"]]
     assert await ruled.column("SELECT type FROM queries") == ["feedback"]
     await ruled.say(mail("c2", text="vpn"), to="mail")
     assert (await fired(ruled))[1:] == [["everybody", "vpn"]], "the control: the same words of a user"
+
+
+async def test_form_that_writes_to_the_desk_in_its_own_name_is_a_contact_of_somebody(ruled: Desk):
+    await ruled.say(mail("c1", sender=DESK.value, text="vpn", recipients=(DESK,)), to="mail")
+    assert await fired(ruled) == [["everybody", "vpn"]]
 
 
 async def test_what_an_agent_wrote_in_the_channel_s_own_app_is_no_contact_that_rules_fire_on(ruled: Desk):
