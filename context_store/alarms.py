@@ -1,6 +1,6 @@
 """What a person must know, until it is over. `evidence.alarms` lists those that stand."""
 
-from sqlalchemy import Connection, or_, update
+from sqlalchemy import Connection, update
 
 from context_store import bulk
 from context_store.tables import alarms
@@ -8,7 +8,7 @@ from context_store.tables import alarms
 UNPROVED = "acknowledgements"
 """What goes to addresses that nobody vouches for is at its limit."""
 PINS = "pins"
-"""Before ":" and an instance: PINs are at their limit."""
+"""PINs are at their limit."""
 HOUR_MS = 3_600_000
 
 
@@ -33,6 +33,6 @@ def clear(conn: Connection, key: str, now: int) -> bool:
 
 def passed(conn: Connection, now: int) -> None:
     """Limits by the hour that held nothing back for an hour. By time alone, for nothing may come that shows it."""
-    by_the_hour = or_(alarms.c.key == UNPROVED, alarms.c.key.startswith(f"{PINS}:"))
+    by_the_hour = alarms.c.key.in_((UNPROVED, PINS))
     quiet = (alarms.c.cleared_at.is_(None), alarms.c.last_at <= now - HOUR_MS)
     conn.execute(update(alarms).where(by_the_hour, *quiet).values(cleared_at=now))

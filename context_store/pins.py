@@ -1,6 +1,6 @@
 """PINs: a few digits that continue one query by telephone, for a short time and a few uses. Only hashes are here.
 
-Nine digits alone must name the query, so that guesses count everywhere: whoever tries is slowed down by the hub.
+Nine digits alone name the query, so guesses count over all instances: whoever tries is slowed down by the hub (`Port`).
 """
 
 import secrets

@@ -14,7 +14,7 @@ from context_store.announcements import announcements
 from context_store.blobs import BlobStore
 from context_store.crashpoints import crashpoint
 from context_store.cursors import read_cursor
-from context_store.followed import PAGE, continues, lines_after, reference_for
+from context_store.followed import PAGE, continues, last_line, lines_after, reference_for
 from context_store.references import receipt_of
 from context_store.secrets import Vault
 from context_store.text import hash_key
@@ -35,7 +35,8 @@ LOST = -1
 EARLY_MS = 60_000
 HOUR = 3600
 PINS_AN_HOUR = 100
-"""Tries of all callers of an instance, right and wrong ones: nine digits alone must name a query (`pins`)."""
+"""Tries of all callers of all instances, right and wrong ones: nine digits alone name a query (`pins`), wherever they
+are entered, so that another telephone number gives nobody more guesses."""
 POLL = 60.0
 """Seconds after which a feed looks again even if it was told nothing (R12); ten thousand of them share one store."""
 
@@ -113,10 +114,10 @@ class Port(HubEgress):
         return [one.text for one in await self._store.read(announcements, to_millis(self.clock.now()))]
 
     async def redeem(self, token: str, envelope: Envelope) -> bool:
-        """As the protocol says; ten tries an hour for whoever stands in the envelope's lane, `PINS_AN_HOUR` for all."""
+        """As the protocol says; ten tries an hour for who stands in the envelope's lane, `PINS_AN_HOUR` everywhere."""
         if not self._fabric.allow(f"redeem:{self._instance}:{envelope.lane}", 10, 3600):
             return False
-        if not self._fabric.allow(f"redeem:{self._instance}", PINS_AN_HOUR, HOUR):
+        if not self._fabric.allow("redeem", PINS_AN_HOUR, HOUR):
             await self._guessed()
             return False
         if len(token) == pins.DIGITS and token.isdecimal():
@@ -125,14 +126,19 @@ class Port(HubEgress):
 
     async def _guessed(self) -> None:
         """Right ones are refused too now: a person must know. Said once a minute, so that guesses cost us nothing."""
-        if not self._fabric.allow(f"redeem:{self._instance}:said", 1, 60):
+        if not self._fabric.allow("redeem:said", 1, 60):
             return
         now = self.clock.now()
         end = now.replace(minute=0, second=0, microsecond=0) + timedelta(seconds=HOUR)  # a window of the fabric
         until = end.strftime("%Y-%m-%d %H:%M UTC")
         log.warning("pins.refused", instance=self._instance, until=until, tries=PINS_AN_HOUR)
-        what = f"{self._instance} refuses all PINs, right ones too, until {until}: {PINS_AN_HOUR} were tried this hour"
-        await self._store.write(alarms.raise_, f"{alarms.PINS}:{self._instance}", what, to_millis(now))
+        what = f"all PINs are refused, right ones too, until {until}: {PINS_AN_HOUR} were tried this hour"
+        what = f"{what}, the last at {self._instance}"
+        await self._store.write(alarms.raise_, alarms.PINS, what, to_millis(now))
+
+    async def last(self, thread: str) -> int:
+        """As the protocol says."""
+        return await self._store.read(last_line, thread_hash(self._instance, thread))
 
     async def feed(self, thread: str, after: int) -> AsyncGenerator[Line | Signal, None]:
         """As the protocol says."""

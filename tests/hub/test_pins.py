@@ -35,8 +35,8 @@ def entered(n: int, lane: str) -> Envelope:
     return Envelope(key=f"entered {n}", raw=b"", at=NOW, lane=lane)
 
 
-async def opens(desk: Desk, pin: str, n: int = 1, lane: str = "call") -> bool:
-    return await desk.hub.ports["chat"].redeem(pin, entered(n, lane))
+async def opens(desk: Desk, pin: str, n: int = 1, lane: str = "call", at: str = "chat") -> bool:
+    return await desk.hub.ports[at].redeem(pin, entered(n, lane))
 
 
 async def test_acknowledgement_has_a_pin_that_continues_its_query(desk: Desk):
@@ -103,18 +103,18 @@ async def test_same_envelope_is_answered_the_same_and_uses_the_pin_once(desk: De
     assert await desk.column("SELECT tries_left FROM tokens WHERE kind = 'pin'") == [4]
 
 
-async def test_alarm_says_until_when_right_pins_are_refused(desk: Desk):
+async def test_guesses_count_over_all_instances_and_an_alarm_says_until_when_right_pins_are_refused(desk: Desk):
     desk.clock.by += timedelta(minutes=90 - desk.clock.now().minute)  # half past, so that no hour ends meanwhile
     await desk.say(message(text="hello"))
     [reference] = await desk.references()
     pin = (await desk.operate("issue_pin", "eve", reference))["pin"]
     for n in range(100):
-        assert not await opens(desk, "000000000", n, lane=f"caller {n}")
+        assert not await opens(desk, "000000000", n, lane=f"caller {n}", at=("chat", "mail")[n % 2])
     assert await desk.alarms() == []
     assert not await opens(desk, pin, 100, lane="honest")
     end = (desk.clock.now() + timedelta(minutes=30)).strftime("%Y-%m-%d %H:00")
-    [what] = await desk.column("SELECT what FROM alarms WHERE key = 'pins:chat' AND cleared_at IS NULL")
-    assert what == f"chat refuses all PINs, right ones too, until {end} UTC: 100 were tried this hour"
+    [what] = await desk.column("SELECT what FROM alarms WHERE key = 'pins' AND cleared_at IS NULL")
+    assert what == f"all PINs are refused, right ones too, until {end} UTC: 100 were tried this hour, the last at chat"
     desk.clock.by += timedelta(hours=1)
     assert await opens(desk, pin, 101, lane="honest")
     await desk.hub.store.write(keep_house, to_millis(desk.clock.now()))
