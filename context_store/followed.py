@@ -47,6 +47,19 @@ def around(conn: Connection, root: int) -> tuple[list[int], list[bytes]]:
     return queries, list(conn.scalars(newest))
 
 
+def last_line(conn: Connection, thread_key: bytes) -> int:
+    """The number of a thread's last line, 0 if it has none."""
+    m = t.messages.c
+    found = conn.scalar(
+        select(m.thread_seq)
+        .select_from(t.messages.join(t.threads, t.threads.c.id == m.thread_id))
+        .where(t.threads.c.key_hash == thread_key, m.thread_seq > 0, m.standing != "internal")
+        .order_by(m.thread_seq.desc())
+        .limit(1)
+    )
+    return found or 0
+
+
 def lines_after(conn: Connection, thread_key: bytes, after: int) -> list[Line]:
     """A page of a thread's lines after `after`, by their number."""
     m = t.messages.c

@@ -142,6 +142,9 @@ class HubPort(Egress, Desk, Protocol):
         Raises: Refuse by the guard, Retry if nobody answers as a WebSocket.
         """
 
+    async def last(self, thread: str) -> int:
+        """Number of the thread's last recorded line, 0 before the first."""
+
     def feed(self, thread: str, after: int) -> AsyncGenerator[Line | Signal, None]:
         """Recorded lines of a thread after `after`, then live ones and signals, of all nodes. Endless: close it."""
 

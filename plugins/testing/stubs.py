@@ -126,6 +126,9 @@ class StubHub(StubEgress):
         self.calls.append(call)
         raise Retry("nothing listens there")
 
+    async def last(self, thread: str) -> int:
+        return max((line.seq for line in self.lines.get(thread, [])), default=0)
+
     async def feed(self, thread: str, after: int) -> AsyncGenerator[Line | Signal, None]:
         for line in self.lines.get(thread, []):
             if line.seq > after:

@@ -95,6 +95,7 @@ class Window:
         """A frame of the hub."""
         if frame["t"] == "ready":
             self.who["session"] = frame["session"] or self.who["session"]
+            self.last = min(self.last, frame["seq"])
             self.ready.set()
             self.failures = 0
             for one in list(self.pending.values()):

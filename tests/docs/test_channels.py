@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hub.config import load_config
+from hub.rules import read_rules
 
 ROOT = Path(__file__).resolve().parents[2]
 SNIPPETS = [
@@ -16,10 +17,13 @@ SNIPPETS = [
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
-def test_configuration_in_a_page_is_taken(snippet: str, tmp_path: Path):
+def test_configuration_in_a_page_is_taken_and_the_rules_of_init_fit_it(snippet: str, tmp_path: Path):
+    """As it stands, beside what `trunkline init` wrote."""
     file = tmp_path / "plugins.toml"
     file.write_text(snippet)
-    assert load_config(file, {}, reveal=False).instances
+    config = load_config(file, {}, reveal=False)
+    assert config.instances
+    assert read_rules(ROOT / "hub" / "cli" / "templates" / "rules.toml", config).rules
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)

@@ -74,13 +74,13 @@ class Webchat:
         """Receipts come from the widget; nothing of a visitor's file is lost on the way; the desk's lines are text."""
         return Capabilities(
             sends_to=frozenset({SCHEME}),
-            max_body=max(self._settings.max_file, 1),
+            max_body=self._settings.max_file + frames.LARGEST,
             verbs=frozenset({"typing", "receipts"}),
             fallback_after=self._settings.fallback_after,
         )
 
     def verify(self, request: Request) -> Envelope | Reply:
-        """One file, by the ticket that the socket gave for it."""
+        """One file, by the ticket that the socket gave for it, and behind it the form, if that was not said yet."""
         if request.method == "OPTIONS":
             return _PREFLIGHT
         if request.method != "POST" or request.tail != "upload":
@@ -89,12 +89,17 @@ class Webchat:
             raise NotAuthentic("the widget may not stand on that site")
         secrets = self._settings.secrets
         ticket = read_ticket(request.header("x-ticket"), self._instance, secrets, request.at.timestamp())
-        if len(request.body) != ticket.size:
-            raise Malformed("this is not the whole file")
+        file, behind = request.body[: ticket.size], request.body[ticket.size :]
+        try:
+            form = frames.read_form(behind)
+        except frames.UNREADABLE:
+            raise Malformed("what stands behind the file is no form") from None
+        if len(file) < ticket.size or len(behind) > frames.LARGEST:
+            raise Malformed("this is not the whole file, or more than it")
         facts = {"what": "file", "thread": ticket.thread, "who": ticket.who, "cid": ticket.cid, "file": ticket.name,
-                 "type": ticket.type, "form": msgspec.json.encode(ticket.form).decode()}  # fmt: skip
+                 "type": ticket.type, "form": msgspec.json.encode(form).decode()}  # fmt: skip
         key = f"{ticket.thread}/{ticket.cid}"
-        return Envelope(key=key, raw=request.body, at=request.at, lane=ticket.thread, facts=facts)
+        return Envelope(key=key, raw=file, at=request.at, lane=ticket.thread, facts=facts)
 
     async def serve(self, link: SocketLink, hub: HubPort) -> None:
         """One widget."""

@@ -52,7 +52,6 @@ class Ticket(Struct, frozen=True, kw_only=True):
     type: Annotated[str, Meta(max_length=255)]
     size: int
     until: int
-    form: dict[str, str] = {}
 
 
 class _Claims(Struct, frozen=True, kw_only=True):
@@ -95,13 +94,18 @@ def signed_in(token: str, users: Users | None, instance: str, now: float) -> Vis
             iss={"essential": True, "value": users.issuer},
         ).validate(decoded.claims)
         claims = msgspec.convert(decoded.claims, _Claims)
+        digest = hashlib.sha256(f"{users.issuer}\0{claims.sub}".encode()).hexdigest()[:32]
     except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise NotAuthentic(f"the token is refused: {type(error).__name__}") from None
-    digest = hashlib.sha256(f"{users.issuer}\0{claims.sub}".encode()).hexdigest()[:32]
     return Visitor(
         thread=f"u:{digest}", who=f"{instance}:{users.issuer}:{claims.sub}"[:1024], until=claims.exp,
-        issuer=users.issuer, name=claims.name, email=claims.email,
+        issuer=users.issuer, name=_whole(claims.name), email=_whole(claims.email),
     )  # fmt: skip
+
+
+def _whole(text: str) -> str:
+    """Without halves of surrogate pairs, as a site's backend leaves them where it cuts a name."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def make_ticket(ticket: Ticket, instance: str, secrets: Sequence[Secret]) -> str:

@@ -62,11 +62,12 @@ class Talk:
         except TimeoutError:  # who comes late may be who it says: its session is not called false
             await self._link.close(TOO_LATE)
             return
-        self._shown = hello.after
-        if not hello.poll or self._visitor.session:
+        if hello.after:  # beyond the end: an invention, or what a restored store has lost
+            self._shown = min(hello.after, await self._hub.last(self._visitor.thread))
+        if not hello.poll or self._visitor.session or self._shown < hello.after:
             await self._ready()
         async with asyncio.TaskGroup() as group:
-            bringing = group.create_task(self._bring(hello.after))
+            bringing = group.create_task(self._bring(self._shown))
             await self._take()
             bringing.cancel()
 
@@ -90,12 +91,10 @@ class Talk:
         return hello
 
     async def _ready(self) -> None:
-        values = {"v": frames.VERSION, "conv": self._visitor.thread, "heartbeat_s": frames.HEARTBEAT}
-        notices = list(await self._hub.notices())
-        session = self._visitor.session or None
-        await self._link.send(
-            frame("ready", **values, session=session, notices=notices, max_file=self._settings.max_file)
-        )
+        visitor = self._visitor
+        values = {"v": frames.VERSION, "conv": visitor.thread, "session": visitor.session or None, "seq": self._shown}
+        values |= {"heartbeat_s": frames.HEARTBEAT, "max_file": self._settings.max_file}
+        await self._link.send(frame("ready", **values, notices=list(await self._hub.notices())))
 
     # ---- to the widget -----------------------------------------------------------------------------------
 
@@ -174,7 +173,7 @@ class Talk:
             return
         ticket = Ticket(
             thread=self._visitor.thread, who=self._visitor.who, cid=given.cid, name=given.name, type=given.type,
-            size=given.size, until=int(self._now()) + TICKET_SECONDS, form=given.form,
+            size=given.size, until=int(self._now()) + TICKET_SECONDS,
         )  # fmt: skip
         made = make_ticket(ticket, self._instance, self._settings.secrets)
         await self._link.send(frame("ticket", cid=given.cid, ticket=made))

@@ -175,6 +175,32 @@ async def test_file_arrives_once_with_its_bytes(desk, window, http):
     assert await desk.number("SELECT count(*) FROM attachments") == 1
 
 
+async def test_file_brings_a_form_of_any_length_along(desk, window, http):
+    form = {"email": "ann@acme.test", **{f"field{n}": "ü" * 1000 for n in range(9)}}
+    async with window() as ann:
+        await ann.send({"t": "file", "cid": "the-file-1", "name": "log.txt", "type": "text/plain", "size": 7})
+        await until(lambda: ann.passing)
+        headers = {"X-Ticket": ann.passing[0]["ticket"], "Origin": SITE}
+        url = f"http://127.0.0.1:{desk.hub.port}/in/help/upload"
+        async with http.post(url, data=b"the log" + json.dumps(form).encode(), headers=headers) as answer:
+            assert answer.status == 200
+        await ann.texts(1)
+    await desk.settle()
+    assert await desk.column("SELECT size FROM attachments") == [7]
+    assert "email:ann@acme.test" in (await desk.column("SELECT fields FROM messages WHERE direction = 'in'"))[0]
+
+
+async def test_window_that_was_further_than_the_conversation_gets_its_lines(desk, window):
+    """It stood open while an older copy of the store was put in."""
+    async with window() as ann:
+        ann.last = 1_000_000
+        ann.cut()
+        await until(lambda: ann.connections == 2 and ann.ready.is_set())
+        await ann.say("VPN down")
+        assert (await ann.texts(1))[0] == "VPN down"
+        assert (ann.lines[0]["seq"], ann.gaps) == (1, 0)
+
+
 async def test_typing_is_told_and_not_stored(desk, window):
     async with window() as ann:
         await ann.say("VPN down")

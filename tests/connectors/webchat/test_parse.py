@@ -73,7 +73,9 @@ class TestWebchat(ConnectorConformance):
         return [Outgoing(key="key-1", to=Identity(scheme="webchat", value="sample:abc"), text="Hello", thread="v:abc")]
 
 
-def upload(made, body, *, cid="the-file-1", origin=SITE, secrets=None, until=None, size=None, instance="sample"):
+def upload(
+    made, body, *, cid="the-file-1", origin=SITE, secrets=None, until=None, size=None, instance="sample", form=None
+):
     ticket = Ticket(
         thread="v:abc",
         who="sample:abc",
@@ -82,12 +84,12 @@ def upload(made, body, *, cid="the-file-1", origin=SITE, secrets=None, until=Non
         type="text/plain",
         size=len(body) if size is None else size,
         until=int(START.timestamp()) + 60 if until is None else until,
-        form={"email": "ann@acme.test"},
     )
+    behind = json.dumps({"email": "ann@acme.test"}).encode() if form is None else form
     said = make_ticket(ticket, instance, secrets or made._settings.secrets)
     url = "https://hub.acme.test/in/sample/upload"
     headers = {"origin": origin, "x-ticket": said}
-    return Request(method="POST", url=url, tail="upload", headers=headers, body=body, at=START)
+    return Request(method="POST", url=url, tail="upload", headers=headers, body=body + behind, at=START)
 
 
 @pytest.fixture

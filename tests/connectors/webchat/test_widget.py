@@ -1,6 +1,9 @@
 """The widget in a real Chromium, on a site of its own: looks, keyboard, screen reader, lost connections."""
 
+import asyncio
 import gzip
+import json
+import re
 from typing import Any
 
 from connectors.channels.webchat import Webchat
@@ -142,6 +145,109 @@ async def test_where_no_socket_gets_through_plain_http_does(chromium, site):
     await answered(desk, "We hear you")
     assert "We hear you" in await until(page, 4)
     await desk.until(lambda: desk.column("SELECT 1 FROM messages WHERE delivery = 'read' AND text = 'We hear you'"))
+
+
+PUT = "text => { document.querySelector('#trunkline-chat').shadowRoot.querySelector('textarea').value = text }"
+
+
+async def test_half_of_a_sign_is_sent_as_what_can_be_read(chromium, site):
+    desk = await begun(site)
+    page = (await opened(chromium, site)).page
+    await page.get_by_role("button", name="Acme help").click()
+    await page.evaluate(f"({PUT})('half \\ud83d \\ud83d\\ude00')")
+    await page.get_by_label("Write a message").press("Enter")
+    await desk.until(lambda: desk.column("SELECT 1 FROM messages WHERE text = 'half \ufffd \U0001f600'"))
+
+
+async def polled(chromium, site, frames):
+    """A page without sockets whose polls get these frames; (page, what it asked)."""
+    await begun(site)
+    page = await (await chromium.new_context(reduced_motion="reduce")).new_page()
+    asked = []
+
+    async def answer(route):
+        asked.append(route.request.post_data)
+        said = [json.dumps(frame(asked[-1]) if callable(frame) else frame) for frame in frames]
+        open_ = {"Access-Control-Allow-Origin": "*"}
+        await route.fulfill(json={"frames": said, "code": 0}, headers=open_)
+
+    await page.clock.install()
+    await page.route_web_socket("**/ws/**", lambda socket: socket.close())
+    await page.route("**/ws/**", answer)
+    await page.goto(site.url)
+    await page.get_by_role("button", name="Acme help").click()
+    await say(page, "never taken")
+    async with asyncio.timeout(20):
+        while not any("never taken" in each for each in asked):
+            await page.clock.fast_forward(1000)
+    return page, asked
+
+
+READY = {"t": "ready", "v": 1, "conv": "v:1", "session": "x", "heartbeat_s": 25, "notices": [], "max_file": 0, "seq": 0}
+
+
+async def test_hub_that_takes_nothing_is_not_asked_again_at_once(chromium, site):
+    page, asked = await polled(chromium, site, [READY, {"t": "refused", "cid": "", "why": "unreadable"}])
+    n = len(asked)
+    for _ in range(5):  # requests take so long
+        await page.evaluate("hub => fetch(hub + '/p/help/widget.js', {mode: 'no-cors'})", site.hub)
+    assert len(asked) == n
+    await page.clock.fast_forward(60_000)
+    async with asyncio.timeout(20):
+        while len(asked) == n:
+            await page.wait_for_timeout(20)
+
+
+async def test_refused_line_says_so(chromium, site):
+    def refused(sent):
+        return {"t": "refused", "cid": (re.findall(r'cid\\":\\"([\w-]+)', sent) or [""])[0], "why": "unreadable"}
+
+    page, _ = await polled(chromium, site, [READY, refused])
+    await page.get_by_text("not sent: it could not be read").wait_for()
+
+
+async def test_window_that_stands_open_over_a_restore_shows_what_there_is(chromium, site):
+    """An older copy of the store was put in: its conversation ends before what the window has shown."""
+    await begun(site)
+    page = await (await chromium.new_context(reduced_motion="reduce")).new_page()
+    places = []
+
+    def served(socket):
+        async def took(raw):
+            said = json.loads(raw)
+            if said["t"] != "hello":
+                return
+            places.append(said["after"])
+            texts = {1: "one", 2: "lost"} if len(places) == 1 else {2: "after the restore"}
+            socket.send(json.dumps(READY | {"seq": min(said["after"], 1)}))
+            for seq, text in texts.items():
+                line = {"t": "line", "seq": seq, "id": text, "cid": "", "from": "desk", "text": text, "files": []}
+                socket.send(json.dumps(line | {"at": "2026-11-22T09:00:00.000+00:00"}))
+            if len(places) == 1:
+                await socket.close(code=1012)
+
+        socket.on_message(took)
+
+    await page.route_web_socket("**/ws/**", served)
+    await page.goto(site.url)
+    await page.get_by_role("button", name="Acme help").click()
+    await page.get_by_text("after the restore").wait_for()
+    assert (await lines(page))[1:] == ["one", "after the restore"]
+    assert places == [0, 2]
+
+
+async def test_file_before_the_first_line_brings_the_form_along(chromium, site, tmp_path):
+    desk = await begun(site, form=True)
+    page = (await opened(chromium, site)).page
+    (tmp_path / "trace.txt").write_text("trace")
+    await page.get_by_role("button", name="Acme help").click()
+    await page.get_by_label("Your name (required)").fill("ü" * 1000)
+    await page.get_by_label("E-mail address").fill("ann@acme.test")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name="Attach a file").wait_for()
+    await page.locator("#trunkline-chat input[type=file]").set_input_files(str(tmp_path / "trace.txt"))
+    await desk.until(lambda: desk.column("SELECT 1 FROM attachments WHERE name = 'trace.txt' AND size = 5"))
+    assert "email:ann@acme.test" in (await desk.column("SELECT fields FROM messages WHERE direction = 'in'"))[0]
 
 
 async def test_file_is_sent_and_shown(chromium, site, tmp_path):

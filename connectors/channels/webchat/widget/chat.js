@@ -77,8 +77,7 @@ class Chat {
 
   askFor(one) {
     const { name, type, size } = one.file;
-    const asked = { t: "file", cid: one.cid, name: name.slice(-255), type: (type || "application/octet-stream").slice(0, 255), size };
-    this.link.send({ ...asked, ...(one.form && { form: one.form }) });
+    this.link.send({ t: "file", cid: one.cid, name: name.slice(-255), type: (type || "application/octet-stream").slice(0, 255), size });
   }
 
   async upload(one, ticket) {
@@ -87,7 +86,8 @@ class Chat {
     let status = 0;
     try {
       const headers = { "X-Ticket": ticket, "Content-Type": "application/octet-stream" };
-      const asked = { method: "POST", body: one.file, headers, credentials: "omit" };
+      const body = one.form ? new Blob([one.file, encode(one.form)]) : one.file;
+      const asked = { method: "POST", body, headers, credentials: "omit" };
       status = (await fetch(base + "/in/" + CONFIG.instance + "/upload", asked)).status;
     } catch { /* tried again */ }
     one.uploading = false;
@@ -120,6 +120,10 @@ class Chat {
     this.maxFile = frame.max_file;
     const before = this.conv;
     this.conv = frame.conv;
+    if (before === frame.conv && frame.seq < this.last) { // the hub has lost the end: its store is an older copy
+      this.last = frame.seq;
+      this.lines = this.lines.filter((line) => line.seq <= frame.seq);
+    }
     if (before !== null && before !== frame.conv && this.last) { // another conversation: from its first line on
       this.last = 0;
       this.lines = [];

@@ -33,6 +33,9 @@ const newCid = () => { // sorts by the time of writing, also after a turned-back
   return newest.toString(36).padStart(9, "0") + "-" + random();
 };
 
+// Half of a surrogate pair, as text has it that was cut in the middle of a sign, is nothing that the hub can read.
+const encode = (frame) => JSON.stringify(frame, (_, value) => (typeof value === "string" ? value.replace(/\p{Cs}/gu, "\ufffd") : value));
+
 // ---- the connection ------------------------------------------------------------------------------------
 
 const RETRY_SOCKET = 120000; // ms; where plain HTTP gets through and sockets do not, they are tried again so often
@@ -61,7 +64,7 @@ class Link {
     this.socket = socket;
     this.ready = false;
     const patience = setTimeout(() => socket.close(), 5000);
-    socket.onopen = async () => socket.send(JSON.stringify(await this.chat.hello(false)));
+    socket.onopen = async () => socket.send(encode(await this.chat.hello(false)));
     socket.onmessage = (event) => {
       clearTimeout(this.waiting);
       const frame = JSON.parse(event.data);
@@ -99,7 +102,8 @@ class Link {
         this.abort = new AbortController();
         const hello = await this.chat.hello(this.greeted);
         const going = this.passing.splice(0);
-        const frames = [hello, ...this.chat.unacked(), ...going].map((frame) => JSON.stringify(frame));
+        const lines = this.chat.unacked();
+        const frames = [hello, ...lines, ...going].map(encode);
         const asked = { method: "POST", body: JSON.stringify(frames), credentials: "omit", signal: this.abort.signal };
         let answer;
         try { answer = await fetch(base + "/ws/" + CONFIG.instance, asked); } catch (error) {
@@ -113,9 +117,11 @@ class Link {
         }
         const said = await answer.json();
         this.greeted = true;
-        this.failures = 0;
         for (const each of said.frames) this.chat.took(JSON.parse(each));
         code = said.code;
+        const left = new Set(this.chat.unacked().map((one) => one.cid));
+        if (lines.length && lines.every((one) => left.has(one.cid))) throw new Error("nothing of it was taken"); // not at once again
+        this.failures = 0;
       }
     } catch { code = code || 1006; }
     this.polling = this.ready = this.greeted = false;
@@ -123,7 +129,7 @@ class Link {
   }
 
   send(frame) {
-    if (this.socket && this.ready) this.socket.send(JSON.stringify(frame));
+    if (this.socket && this.ready) this.socket.send(encode(frame));
     else if (this.polling) {
       if (frame.t !== "msg") this.passing.push(frame); // lines go with every request until they are acknowledged
       if (frame.t === "typing" || frame.t === "ping") return;

@@ -22,6 +22,7 @@ const WORDS = {
     leaveWhy: "If you go before we answer, the answer comes to this address.",
     forget: "Forget this conversation", sure: "Really forget it on this device?", required: "required",
     too_large: "the file is too large", empty: "the file is empty", too_long: "the text is too long",
+    unreadable: "it could not be read",
     message: "New message from the service desk", attached: "File",
   },
   de: {
@@ -36,6 +37,7 @@ const WORDS = {
     leaveWhy: "Wenn Sie gehen, bevor wir antworten, kommt die Antwort an diese Adresse.",
     forget: "Unterhaltung vergessen", sure: "Auf diesem Gerät wirklich vergessen?", required: "erforderlich",
     too_large: "die Datei ist zu groß", empty: "die Datei ist leer", too_long: "der Text ist zu lang",
+    unreadable: "das war nicht zu lesen",
     message: "Neue Nachricht vom Servicedesk", attached: "Datei",
   },
 };
