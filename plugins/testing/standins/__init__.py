@@ -13,7 +13,8 @@ def kinds() -> Mapping[str, type[StandIn]]:
     """Kind of connector → its stand-in: every class in a module of this folder that names kinds."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
-    return {kind: cls for cls in StandIn.__subclasses__() for kind in cls.kinds}
+    ours = [cls for cls in StandIn.__subclasses__() if cls.__module__.startswith(f"{__name__}.")]
+    return {kind: cls for cls in ours for kind in cls.kinds}
 
 
 def serve(kind: str) -> StandIn:
