@@ -18,7 +18,7 @@ _ODD_PLACES = (
     ("/" * 1000, "&" * 3000 + "a=1&" * 3000),
 )
 """Tails with their queries: longer, odder and more of them than any source has."""
-_ODD_TEXTS = (
+ODD_TEXTS = (
     "<p>&#" + "9" * 5_000 + ";</p>",
     "9" * 5_000,
     "\u0663",
@@ -98,7 +98,7 @@ def _odd_texts(sample: bytes) -> Iterator[tuple[str, bytes]]:
     except ValueError:
         told, packed = dict(parse_qsl(sample.decode("utf-8", "replace"), keep_blank_values=True)), urlencode
     for place in list(_texts(told)):
-        for number, odd in enumerate(_ODD_TEXTS):
+        for number, odd in enumerate(ODD_TEXTS):
             yield f"odd text {number} at {'.'.join(map(str, place))}", packed(_with(told, place, odd)).encode()
 
 

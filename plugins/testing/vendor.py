@@ -29,6 +29,7 @@ from plugins.fit import roles
 from plugins.model import Done, Edited, Envelope, Message, Outgoing, Step
 from plugins.testing.conformance import ConnectorConformance, references
 from plugins.testing.fetching import FetchingChecks
+from plugins.testing.hostile import ODD_TEXTS
 from plugins.testing.lines import LiveAttempt
 from plugins.testing.purity import no_io
 from plugins.testing.secrecy import SecrecyChecks, words
@@ -67,6 +68,14 @@ class VendorConformance(FetchingChecks, SecrecyChecks, ConnectorConformance, ABC
             assert "Does it work?" in message.text
             assert message.private
             assert message.sender.identity == far.person
+
+    async def test_whatever_people_write_is_read(self) -> None:
+        async with self._live() as (far, made):
+            for odd in ODD_TEXTS:
+                [message] = self._read(made, far, far.says(f"VPN {odd} down"))
+                assert isinstance(message, Message), f"{odd[:50]!r}: {message!r}"
+                assert "VPN" in message.text
+                assert "down" in message.text
 
     async def test_public_message_is_marked_public(self) -> None:
         async with self._live() as (far, made):
