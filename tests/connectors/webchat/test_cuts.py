@@ -39,12 +39,13 @@ async def speak(window, name, n=LINES):
 
 
 async def cut(window, times=CUTS):
-    """At odd moments, each time a connection that stands."""
+    """At odd moments, each time another connection, if it has not gone by itself."""
     for _ in range(times):
+        stood = window.connections
         await window.ready.wait()
         await asyncio.sleep(random.uniform(0, 0.05))
         window.cut()
-        await asyncio.sleep(0.02)
+        await until(lambda: window.connections > stood, 60)  # noqa: B023  # awaited here
 
 
 async def all_acked(*windows):
