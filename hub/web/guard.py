@@ -83,10 +83,8 @@ def same_origin(request: web.Request, public_url: str) -> bool:
         return site in {"same-origin", "none"}
     origin = request.headers.get("Origin")
     if origin is not None:
-        public = urlsplit(public_url)
-        return (
-            origin == f"{public.scheme}://{public.netloc}"
-        )  # what a stranger says may be no URL: it is not taken apart
+        public = urlsplit(public_url)  # ours alone: what a stranger says may be no URL
+        return origin == f"{public.scheme}://{public.netloc}"
     return "Cookie" not in request.headers
 
 
