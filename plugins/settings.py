@@ -315,7 +315,10 @@ def _got(value: Any) -> str:
         dict: "a table",
     }
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
+        try:
+            return str(value)
+        except ValueError:  # TOML may write it in hexadecimal, Python does not in decimal
+            return "one of thousands of digits"
     return names.get(type(value), type(value).__name__)
 
 

@@ -94,6 +94,7 @@ def test_every_problem_is_named_with_file_key_and_what_is_allowed(tmp_path: Path
     ("setting", "key", "words"),
     [
         ('listen = "nowhere"', "listen", '"host:port", such as'),
+        (f"name = 0x{'f' * 5000}", "name", "got one of thousands of digits"),
         ('listen = "127.0.0.1:70000"', "listen", "host:port"),
         ('listen = "300.0.0.1:80"', "listen", "host:port"),
         ('public_url = "ftp://x"', "public_url", "https://desk"),
