@@ -1,8 +1,8 @@
 """Receive: an envelope is journaled, and only then does its source hear that we have it (R1–R3, R10, R11).
 
 `accept` is the whole HTTP side of a webhook, `receive` what runners call. Waiting envelopes share a commit: one task
-takes whatever waits, so a batch grows with the load. A commit whose outcome is unknown is answered 503, never "not
-recorded": the retry meets the dedupe key.
+takes whatever waits while the last commit ran (no timer), so a batch grows with the load. A commit whose outcome is
+unknown is answered 503, never "not recorded": the retry meets the dedupe key.
 """
 
 import asyncio
@@ -48,9 +48,6 @@ log = structlog.get_logger("trunkline.intake")
 DEADLINE = 2.4
 """Seconds until a webhook is answered, come what may: Slack gives up at 3."""
 BATCH = 512
-EVERY = 0.005
-"""Seconds at the least from the beginning of one commit to that of the next: who comes alone waits for nothing, and at
-a thousand a second five share what a commit costs beside its rows (a third of a millisecond of processor time)."""
 UNAUTHENTIC = Reply(status=401, body=b"not authentic\n")
 """The same for a bad signature and an instance that does not exist: nobody learns which."""
 
@@ -286,13 +283,10 @@ class Intake:
             await self._clock.sleep(1)
 
     async def _run(self) -> None:
-        loop, next_at = asyncio.get_running_loop(), 0.0
         while True:
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
-                await asyncio.sleep(max(0.0, next_at - loop.time()))
-                next_at = loop.time() + EVERY
                 batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
                 self._writing = batch
                 await self._commit(batch)
