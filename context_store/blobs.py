@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from context_store import bulk
 from context_store.crashpoints import crashpoint
-from context_store.errors import DamagedBlob
+from context_store.errors import DamagedBlob, StoreAway
 from context_store.journal import INLINE
 from context_store.pending import PendingEnvelope
 from context_store.tables import blobs
@@ -48,11 +48,15 @@ class BlobStore:
     def stow(self, data: bytes) -> bytes:
         """SHA-256 of `data`, which is in the folder then if it is too large for a row. Call it before the transaction.
 
-        A file that is there already gets a new time, so that `sweep` leaves it alone.
+        A file that is there already gets a new time, so that `sweep` leaves it alone. Raises StoreAway where it can't
+        be written: a full disk is no fault of the bytes, and whoever comes later in their lane must wait, too.
         """
         sha = sha256(data).digest()
         if len(data) > INLINE:
-            self._write(self.path(sha), data)
+            try:
+                self._write(self.path(sha), data)
+            except OSError as error:
+                raise StoreAway(f"the folder of large files can't be written now: {error.strerror}") from error
         return sha
 
     def place(self, raw: bytes) -> tuple[bytes | None, bytes | None]:

@@ -297,7 +297,7 @@ class Intake:
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
         try:
             await self._write(batch)
-        except (CommitUnknown, StoreBroken) as error:
+        except (CommitUnknown, StoreAway, StoreBroken) as error:
             self._fail(batch, error)
         except Exception as error:  # noqa: BLE001  # one bad row must not fail its neighbours
             if len(batch) == 1:

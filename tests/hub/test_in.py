@@ -3,12 +3,15 @@
 import asyncio
 import os
 import threading
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from context_store import StoreAway
+from context_store.journal import INLINE
 from hub.port import Port
 from plugins import Envelope, Media, Skipped, Ticket
 from tests.hub.desk import NOW, Desk, edit, installed, message
@@ -269,3 +272,21 @@ async def test_hostile_words_in_every_field_are_recorded_alike(desk: Desk, bad: 
     await desk.say(item)
     assert await desk.rows("SELECT state, trace FROM envelopes") == [("done", None)]
     assert await desk.number("SELECT count(*) FROM messages WHERE direction = 'in'") == 1
+
+
+async def test_order_is_kept_when_the_folder_of_large_files_takes_none_for_a_while(desk: Desk):
+    await desk.hold_pipeline()
+    data = bytes(INLINE + 1)
+    large = Media(name="large.bin", type="application/octet-stream", data=data)
+    assert await desk.post(message("m1", text="one", thread="t", media=(large,)), lane="t") == 200
+    assert await desk.post(message("m2", text="two", thread="t"), lane="t") == 200
+    folder = desk.hub.blobs.path(sha256(data).digest()).parent
+    aside = folder.rename(folder.with_name("aside"))
+    folder.touch()
+    with pytest.raises(StoreAway):
+        await desk.hub.pipeline.batch()
+    folder.unlink()
+    aside.rename(folder)
+    await desk.resume_pipeline()
+    await desk.settle()
+    assert await desk.column("SELECT text FROM messages WHERE direction = 'in' ORDER BY thread_seq") == ["one", "two"]

@@ -4,7 +4,7 @@ from hashlib import sha256
 import pytest
 from sqlalchemy import select
 
-from context_store import DamagedBlob, Store
+from context_store import DamagedBlob, Store, StoreAway
 from context_store.blobs import GRACE_SECONDS, BlobFindings
 from context_store.journal import INLINE
 from context_store.pending import claim_envelopes
@@ -58,6 +58,17 @@ async def test_file_that_was_cut_short_is_written_again(store: Store):
     store.blobs.path(sha).write_bytes(b"x")
     store.blobs.stow(LARGE)
     assert store.blobs.load(sha) == LARGE
+
+
+async def test_folder_that_takes_no_file_is_a_store_that_is_away(store: Store):
+    folder = store.blobs.path(sha256(LARGE).digest()).parent
+    aside = folder.rename(folder.with_name("aside"))
+    folder.touch()
+    with pytest.raises(StoreAway, match="can't be written now"):
+        store.blobs.stow(LARGE)
+    folder.unlink()
+    aside.rename(folder)
+    assert store.blobs.path(store.blobs.stow(LARGE)).read_bytes() == LARGE
 
 
 async def test_sweep_takes_old_orphans_and_leaves_the_rest(store: Store):
