@@ -124,8 +124,7 @@ async def _rounds(arguments: argparse.Namespace, ways: dict[str, Way]) -> dict[s
 
 
 def _columns(batch: list[NewEnvelope]) -> list[list[object]]:
-    rows = [(*row, extra, clash) for row, extra, clash in _fold(batch)]
-    return [list(column) for column in zip(*rows, strict=True)]
+    return [list(column) for column in zip(*_fold(batch), strict=True)]
 
 
 def _show(found: dict[str, dict[int, list[float]]], *, as_json: bool) -> None:

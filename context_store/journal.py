@@ -1,16 +1,19 @@
 """The journal: what arrived, on disk before its source is told, and what became of it.
 
-The hot write is one `executemany` on SQLite and one statement over arrays on PostgreSQL, whatever the batch's size.
-Its ids are made by the caller in order of arrival, so that id order is intake order inside a lane.
+The hot write is a look-up and an `executemany` on SQLite and one statement over arrays on PostgreSQL, whatever the
+batch's size. Its ids are made by the caller in order of arrival, so that id order is intake order inside a lane.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
 from context_store import bulk, leases
+from context_store.among import MOST_VALUES
 from context_store.crashpoints import crashpoint
 from context_store.tables import blobs, envelopes, tallies
 from context_store.tables import cursors as cursors_table
@@ -18,10 +21,12 @@ from plugins import LeaseLost
 
 INLINE = 256 << 10
 """Raw bytes up to here stand in the row; more lie in the blob folder, written before the row (`BlobStore.stow`)."""
+BLOCK = 512
+"""Rows of one INSERT at most."""
 
 
 class NewEnvelope(NamedTuple):
-    """A row to journal. `raw` is None where the bytes are too many for the row, else `raw_sha` is."""
+    """A row to journal, in its columns' order. `raw` is None where the bytes are too many for it, else `raw_sha` is."""
 
     id: int
     instance: str
@@ -35,6 +40,15 @@ class NewEnvelope(NamedTuple):
     received_at: int
     isolated: bool = False
     """Parsed in a worker process: such envelopes are claimed apart, so that mail never holds up a webhook."""
+    redelivered: int = 0
+    """Copies that came in the same batch: `journal` counts them."""
+    collision: bool = False
+    """Another body came under its key before: `journal` finds out."""
+
+    @property
+    def pair(self) -> tuple[bytes, bytes]:
+        """By which it is known again."""
+        return self.key_hash, self.body_hash
 
 
 class NewCursor(NamedTuple):
@@ -52,14 +66,6 @@ class Journaled(NamedTuple):
 
     id: int
     fresh: bool
-
-
-class _Folded(NamedTuple):
-    """A batch in which each (key, body) stands once; `extra` counts the others, `clash` marks a key's second body."""
-
-    row: NewEnvelope
-    extra: int
-    clash: bool
 
 
 def journal(
@@ -80,61 +86,87 @@ def journal(
     crashpoint("journal.before")
     folded = _fold(batch)
     write = _write_sqlite if conn.dialect.name == "sqlite" else _write_postgresql
-    ids = write(conn, folded, node)
-    fresh = {row.id for row, _, _ in folded if ids[row.key_hash, row.body_hash] == row.id}
-    _refer(conn, [row for row, _, _ in folded if row.raw_sha is not None and row.id in fresh], now)
+    stood = write(conn, folded, node)
+    _refer(conn, [row for row in folded if row.raw_sha is not None and row.pair not in stood], now)
     _move(conn, cursors, now)
     crashpoint("journal.before_commit")
-    return [Journaled(ids[row.key_hash, row.body_hash], row.id in fresh) for row in batch]
+    if folded is batch and not stood:  # nearly always
+        return [Journaled(row.id, fresh=True) for row in batch]
+    ids = {row.pair: row.id for row in folded} | stood
+    return [Journaled(ids[row.pair], ids[row.pair] == row.id) for row in batch]
 
 
-def _fold(batch: Sequence[NewEnvelope]) -> list[_Folded]:
+def _fold(batch: Sequence[NewEnvelope]) -> Sequence[NewEnvelope]:
+    """Each (key, body) once, with the number of its copies; a key's second body is marked."""
     if len({row.key_hash for row in batch}) == len(batch):  # nearly always
-        return [_Folded(row, 0, clash=False) for row in batch]
-    copies = Counter((row.key_hash, row.body_hash) for row in batch)
+        return batch
+    copies = Counter(row.pair for row in batch)
     bodies: dict[bytes, bytes] = {}
-    seen: set[tuple[bytes, bytes]] = set()
     folded = []
     for row in batch:
-        pair = row.key_hash, row.body_hash
-        if pair not in seen:
-            seen.add(pair)
+        if n := copies.pop(row.pair, 0):
             clash = bodies.setdefault(row.key_hash, row.body_hash) != row.body_hash
-            folded.append(_Folded(row, copies[pair] - 1, clash))
+            folded.append(row._replace(redelivered=n - 1, collision=clash))
     return folded
 
 
-_SQLITE_INSERT = """
-INSERT INTO envelopes
-    (id, instance, key_hash, body_hash, lane, facts, raw, raw_sha, size, received_at, isolated, state, redelivered,
-        collision)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'pending', ?12,
-    ?13 OR EXISTS (SELECT 1 FROM envelopes AS e WHERE e.key_hash = ?3 AND e.body_hash <> ?4))
-ON CONFLICT (key_hash, body_hash) DO UPDATE SET redelivered = redelivered + 1 + excluded.redelivered
-"""
+@cache
+def _sqlite_insert(rows: int) -> str:
+    """OR FAIL: what fails is rolled back with its transaction, and SQLite keeps no undo log for the statement alone."""
+    columns = ", ".join(NewEnvelope._fields)
+    marks = ", ".join("?" * len(NewEnvelope._fields))
+    values = ", ".join([f"({marks}, 'pending')"] * rows)
+    return f"INSERT OR FAIL INTO envelopes ({columns}, state) VALUES {values}"
 
 
-def _write_sqlite(conn: Connection, folded: Sequence[_Folded], node: int) -> dict[tuple[bytes, bytes], int]:
-    """(key, body) → id of the row that stands."""
+def _insert_sqlite(driver: Any, rows: Sequence[NewEnvelope]) -> None:
+    """By powers of two, so that few statements stay prepared.
+
+    Row by row costs a third more, and for each row the thread lets go of the interpreter and waits for it again.
+    """
+    at = 0
+    while at < len(rows):
+        n = min(BLOCK, 1 << (len(rows) - at).bit_length() - 1)
+        driver.execute(_sqlite_insert(n), list(chain.from_iterable(rows[at : at + n])))
+        at += n
+
+
+def _write_sqlite(conn: Connection, folded: Sequence[NewEnvelope], node: int) -> dict[tuple[bytes, bytes], int]:
+    """(key, body) → id of what stood before under the same keys.
+
+    It is looked up first: nobody else writes between that and the insert, and each row is spared a search of its own.
+    """
     driver: Any = conn.connection.driver_connection
-    driver.executemany(_SQLITE_INSERT, [(*row, extra, clash) for row, extra, clash in folded])
-    span = min(row.id for row, _, _ in folded), max(row.id for row, _, _ in folded)
-    stands = dict(driver.execute("SELECT id, collision FROM envelopes WHERE id BETWEEN ? AND ?", span))
-    ids = {(row.key_hash, row.body_hash): row.id for row, _, _ in folded if row.id in stands}
-    again = [row.key_hash for row, _, _ in folded if row.id not in stands]
-    if again:
-        marks = ", ".join("?" * len(again))
-        found = driver.execute(f"SELECT key_hash, body_hash, id FROM envelopes WHERE key_hash IN ({marks})", again)
-        ids.update(((key, body), known) for key, body, known in found)
-    fresh = Counter(row.instance for row, _, _ in folded if row.id in stands)
-    counts = Counter({(instance, state): n for instance, n in fresh.items() for state in ("received", "pending")})
-    for row, extra, _ in folded:
-        if extra or row.id not in stands:
-            counts[row.instance, "redelivered"] += extra + (row.id not in stands)
-        if stands.get(row.id):
-            counts[row.instance, "collision"] += 1
+    stood, fresh = _standing(driver, folded), folded
+    again: list[NewEnvelope] = []
+    if stood:
+        keys = {key for key, _ in stood}
+        again = [row for row in folded if row.pair in stood]
+        fresh = [
+            row._replace(collision=row.collision or row.key_hash in keys) for row in folded if row.pair not in stood
+        ]
+        counted = [(row.redelivered + 1, stood[row.pair]) for row in again]
+        driver.executemany("UPDATE envelopes SET redelivered = redelivered + ? WHERE id = ?", counted)
+    _insert_sqlite(driver, fresh)
+    arrived = Counter([row.instance for row in fresh])
+    counts = Counter({(instance, state): n for instance, n in arrived.items() for state in ("received", "pending")})
+    counts.update((row.instance, "redelivered") for row in again)
+    for row in (*fresh, *again):
+        if row.redelivered:
+            counts[row.instance, "redelivered"] += row.redelivered
+    counts.update((row.instance, "collision") for row in fresh if row.collision)
     count(conn, counts, node)
-    return ids
+    return stood
+
+
+def _standing(driver: Any, rows: Sequence[NewEnvelope]) -> dict[tuple[bytes, bytes], int]:
+    found: dict[tuple[bytes, bytes], int] = {}
+    for at in range(0, len(rows), MOST_VALUES):
+        keys = bulk.padded([row.key_hash for row in rows[at : at + MOST_VALUES]])
+        marks = ", ".join("?" * len(keys))
+        same_keys = driver.execute(f"SELECT key_hash, body_hash, id FROM envelopes WHERE key_hash IN ({marks})", keys)
+        found.update(((key, body), known) for key, body, known in same_keys)
+    return found
 
 
 # Rows are written in the order of their keys, so that two nodes' batches don't lock each other out. A row is fresh if
@@ -170,14 +202,14 @@ SELECT key_hash, body_hash, id FROM stands
 """
 
 
-def _write_postgresql(conn: Connection, folded: Sequence[_Folded], node: int) -> dict[tuple[bytes, bytes], int]:
-    """(key, body) → id of the row that stands."""
+def _write_postgresql(conn: Connection, folded: Sequence[NewEnvelope], node: int) -> dict[tuple[bytes, bytes], int]:
+    """(key, body) → id of what stood before."""
     driver: Any = conn.connection.driver_connection
-    columns = zip(*((*row, extra, clash) for row, extra, clash in folded), strict=True)
     # no pipeline, though it would save the round trip of BEGIN: until its end no time-out of the server runs, and a
     # node that stands still in it holds its keys for as long, and all others up that are sent one of them
-    cursor = driver.execute(_POSTGRESQL_INSERT, [*map(list, columns), node], binary=True)
-    return {(key, body): known for key, body, known in cursor}
+    cursor = driver.execute(_POSTGRESQL_INSERT, [*map(list, zip(*folded, strict=True)), node], binary=True)
+    ours = {row.id for row in folded}
+    return {(key, body): known for key, body, known in cursor if known not in ours}
 
 
 def _refer(conn: Connection, large: Sequence[NewEnvelope], now: int) -> None:
