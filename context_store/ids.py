@@ -50,7 +50,7 @@ class Ids:
 
     def next(self) -> int:
         """The next id."""
-        return self.block(1)[0]
+        return self._first(1)
 
     def block(self, count: int) -> range:
         """So many ids in a row, at most `COUNTERS`.
@@ -59,6 +59,10 @@ class Ids:
             StoreAway: the node number's lease could not be renewed in time.
             StoreError: the clock is beyond 2095.
         """
+        first = self._first(count)
+        return range(first, first + count)
+
+    def _first(self, count: int) -> int:
         with self._lock:
             if self._leased and time.monotonic() > self._valid_until:
                 msg = f"the lease on node number {self.node} could not be renewed: no new ids until it is"
@@ -73,7 +77,7 @@ class Ids:
                 raise StoreError(msg)
             first = self._millis << 22 | self.node << 12 | self._counter
             self._counter += count
-            return range(first, first + count)
+            return first
 
 
 class Blocks:

@@ -24,10 +24,26 @@ def hash_key(*parts: str | bytes) -> bytes:
     Any str is taken, lone surrogates too: the hash is of the id as it came, not of its canonical form, so that two
     ids which differ in an unstorable character stay two.
     """
+    return hashlib.sha256(framed(*parts)).digest()
+
+
+def hash_after(begin: bytes, part: str) -> bytes:
+    """`hash_key` of the parts that `begin` is `framed` of, and of one more: for many keys that begin alike."""
+    raw = part.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(begin + len(raw).to_bytes(8, "big") + raw).digest()
+
+
+def framed(*parts: str | bytes) -> bytes:
+    """Each part behind its length."""
     raws = [part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part for part in parts]
-    return hashlib.sha256(b"".join([len(raw).to_bytes(8, "big") + raw for raw in raws])).digest()
+    return b"".join([len(raw).to_bytes(8, "big") + raw for raw in raws])
 
 
 def lane_of(*parts: str | bytes) -> int:
     """The lane as a signed 64-bit number within 63 bits: what both stores and PostgreSQL's advisory locks take."""
-    return int.from_bytes(hash_key(*parts)[:8], "big", signed=True) >> 1
+    return lane_in(hash_key(*parts))
+
+
+def lane_in(key: bytes) -> int:
+    """The lane whose parts have this hash."""
+    return int.from_bytes(key[:8], "big", signed=True) >> 1

@@ -27,6 +27,8 @@ class Instance:
         self.connector: Any = None
         self.broken = str(configured.broken) if configured.broken else ""
         self.roles: frozenset[str] = frozenset()
+        self.max_body = 0
+        """Bytes of a request that its connector takes; nothing of a body is kept for whom nobody listens."""
         self.running = False
         self.restarts = 0
         self.crashed_at: float | None = None
@@ -37,8 +39,10 @@ class Instance:
         if configured.cls is None or not configured.instance.enabled:
             return
         try:
-            self.connector = configured.build()
-            self.roles = frozenset(roles(configured.cls))
+            connector: Any = configured.build()
+            able: Capabilities | None = getattr(connector, "capabilities", None)
+            self.max_body = able.max_body if able is not None else 0
+            self.connector, self.roles = connector, frozenset(roles(configured.cls))
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own trouble stays its own
             self.broken = canonical(f"its constructor raised {type(error).__name__}: {error}", 500)
 

@@ -1,12 +1,13 @@
 """An envelope as the journal keeps it: ids hashed, text canonical, so that both stores accept the same."""
 
+from functools import lru_cache
 from hashlib import sha256
 
 import msgspec
 
 from context_store.crashpoints import protected
 from context_store.journal import NewEnvelope
-from context_store.text import canonical, hash_key, lane_of
+from context_store.text import canonical, framed, hash_after, hash_key, lane_in
 from context_store.times import to_millis
 from hub.workers import Kept
 from plugins import Envelope
@@ -14,22 +15,35 @@ from plugins import Envelope
 
 def row_of(instance: str, envelope: Envelope, number: int, *, isolated: bool) -> NewEnvelope:
     """`number`: its id. `isolated`: it is parsed in a worker process."""
-    facts = {canonical(name): canonical(value) for name, value in envelope.facts.items()}
-    return NewEnvelope(
-        id=number,
-        instance=instance,
-        key_hash=hash_key(instance, envelope.key),
-        body_hash=sha256(
-            (envelope.fingerprint or envelope.raw) if protected("dedupe") else str(number).encode()
-        ).digest(),
-        lane=lane_of("in", instance, envelope.lane),
-        facts=msgspec.json.encode(Kept(key=_bounded(envelope.key), facts=facts)).decode(),
-        raw=envelope.raw,
-        raw_sha=None,
-        size=len(envelope.raw),
-        received_at=to_millis(envelope.at),
-        isolated=isolated,
+    key, lane = _begins(instance)
+    body = (envelope.fingerprint or envelope.raw) if protected("dedupe") else str(number).encode()
+    return NewEnvelope(  # by position: names cost as much as a hash, and this is done for each webhook
+        number,
+        instance,
+        hash_after(key, envelope.key),
+        sha256(body).digest(),
+        lane_in(hash_after(lane, envelope.lane)),
+        _facts(envelope),
+        envelope.raw,
+        None,
+        len(envelope.raw),
+        to_millis(envelope.at),
+        isolated,
     )
+
+
+@lru_cache(maxsize=1024)
+def _begins(instance: str) -> tuple[bytes, bytes]:
+    """Of the keys and of the lanes of its envelopes."""
+    return framed(instance), framed("in", instance)
+
+
+def _facts(envelope: Envelope) -> str:
+    key, facts = envelope.key, dict(envelope.facts)
+    said = "".join((key, *facts, *facts.values()))
+    if not said.isascii() or "\x00" in said:
+        facts = {canonical(name): canonical(value) for name, value in facts.items()}
+    return msgspec.json.encode(Kept(key=_bounded(key), facts=facts)).decode()
 
 
 def _bounded(key: str) -> str:

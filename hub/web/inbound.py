@@ -64,18 +64,12 @@ async def _reply_to(
     if headers.get("content-encoding", "identity").lower() != "identity":
         return PACKED
     instance = hub.instances.get(name)
-    limit = _limit(instance)
+    limit = instance.max_body if instance is not None else 0
     if instance is not None and _journaled_next(request, instance, limit):
         return await hub.intake.accept(name, _given(hub, request, tail, headers, request.content.read_nowait()))
     async with Reading(bodies, peer, request, limit) as sent:
         known = await person() if person is not None and instance is not None and instance.has("site") else None
         return await hub.intake.accept(name, _given(hub, request, tail, headers, sent, known))
-
-
-def _limit(instance: Instance | None) -> int:
-    """Nothing of a body is kept for whom nobody listens."""
-    capabilities = getattr(instance.connector, "capabilities", None) if instance else None
-    return capabilities.max_body if capabilities else 0
 
 
 def _journaled_next(request: web.BaseRequest, instance: Instance, limit: int) -> bool:
