@@ -71,7 +71,7 @@ def one_heap() -> None:
     Else each of our dozen threads keeps what it had at its worst moment in an arena of its own, where the one that
     takes the next batch can't use it: 280 to 330 MB PSS at the peak with 60 MB of bodies waiting, against 230 to 260.
     They seldom meet at its lock, since most of what they allocate they allocate under the GIL: the processor time of a
-    webhook and of its whole path is not more (25 adjacent pairs; medians of the ratios 0.86 to 0.99).
+    webhook and of its whole path is not more (21 adjacent pairs; medians of the ratios 0.86 to 0.99).
     """
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
