@@ -176,6 +176,8 @@ class Store:
         except StoreBroken as error:
             self.broken = self.broken or error
             raise
+        finally:
+            del future  # with what was raised it would hold itself, and the rows with it, until they are collected
 
     def _renew(self) -> None:
         """Keep the node number; a store that is away for longer than the lease stops new ids, not the process."""

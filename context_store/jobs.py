@@ -38,6 +38,7 @@ class Job(Generic[T]):
             result = call(self.fn, self.args)
         except BaseException as error:  # noqa: BLE001 - the caller who awaits the future gets it
             self.future.set_exception(error)
+            del self  # what was raised holds this frame: a circle with the rows in it, until it is collected
         else:
             self.future.set_result(result)
 
@@ -50,25 +51,28 @@ def transact(conn: Connection, fn: Callable[..., T], args: tuple[Any, ...], tran
         StoreBroken: the disk failed; whether the rows are there is unknown.
         Exception: what `fn` raised, or the store's word for it; the transaction was rolled back.
     """
-    transaction = None
+    transaction = ours = None
     try:
-        transaction = conn.begin()
-        result = fn(conn, *args)
-    except BaseException as error:
-        _roll_back(conn, transaction)
-        ours = translate(error, False)
-        if ours is not None:
-            raise ours from error
-        raise
-    try:
-        transaction.commit()
-    except DBAPIError as error:
-        _roll_back(conn, transaction)
-        ours = translate(error, True)
-        if isinstance(ours, StoreBroken):
-            raise ours from error
-        raise CommitUnknown(f"COMMIT failed: {error.orig}") from error
-    return result
+        try:
+            transaction = conn.begin()
+            result = fn(conn, *args)
+        except BaseException as error:
+            _roll_back(conn, transaction)
+            ours = translate(error, False)
+            if ours is not None:
+                raise ours from error
+            raise
+        try:
+            transaction.commit()
+        except DBAPIError as error:
+            _roll_back(conn, transaction)
+            ours = translate(error, True)
+            if isinstance(ours, StoreBroken):
+                raise ours from error
+            raise CommitUnknown(f"COMMIT failed: {error.orig}") from error
+        return result
+    finally:
+        del ours  # see `Job.run`
 
 
 def _roll_back(conn: Connection, transaction: RootTransaction | None) -> None:

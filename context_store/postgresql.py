@@ -183,7 +183,10 @@ class PostgresBackend:
                 if ours is None:
                     raise
                 if last:
-                    raise ours from error
+                    try:
+                        raise ours from error
+                    finally:
+                        del ours  # see `Job.run`
             time.sleep(0.1 * attempt)
         raise AssertionError
 
