@@ -22,7 +22,7 @@ SCAN = 8
 _pending: ColumnElement[bool] = text("state = 'pending'")  # type: ignore[assignment] # a literal: partial indexes need it
 
 
-class PendingEnvelope(Struct, frozen=True, kw_only=True):
+class PendingEnvelope(Struct, frozen=True):
     """An envelope as the pipeline gets it. `raw` is None where `raw_sha` names a file of the blob store."""
 
     id: int
@@ -73,8 +73,8 @@ def claim_envelopes(
         if last and total > max_bytes:
             break
         last = row.id
-    rows = conn.execute(statements[1], {**asked, "last": last}).mappings() if last else ()
-    return tuple(PendingEnvelope(**row) for row in rows)
+    rows = conn.execute(statements[1], {**asked, "last": last}) if last else ()
+    return tuple([PendingEnvelope(*row) for row in rows])
 
 
 @cache
