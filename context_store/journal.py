@@ -23,6 +23,9 @@ INLINE = 256 << 10
 """Raw bytes up to here stand in the row; more lie in the blob folder, written before the row (`BlobStore.stow`)."""
 BLOCK = 512
 """Rows of one INSERT at most."""
+BLOCK_BYTES = 512 << 10
+"""Of the rows of one INSERT, unless it has one row. SQLite holds a copy of all that a statement is given, and each of
+the ten statements keeps its copies until its next use: 20 MB with bodies of 30 kB, 200 with such of 256 KiB."""
 
 
 class NewEnvelope(NamedTuple):
@@ -127,6 +130,8 @@ def _insert_sqlite(driver: Any, rows: Sequence[NewEnvelope]) -> None:
     at = 0
     while at < len(rows):
         n = min(BLOCK, 1 << (len(rows) - at).bit_length() - 1)
+        while n > 1 and sum(row.size for row in rows[at : at + n]) > BLOCK_BYTES:
+            n >>= 1
         driver.execute(_sqlite_insert(n), list(chain.from_iterable(rows[at : at + n])))
         at += n
 

@@ -51,8 +51,8 @@ BATCH = 512
 ENOUGH = 128
 """Share a commit without waiting for more."""
 TURNS = 3
-"""Of the event loop, without anything new, before a commit begins. Under load what is read in them fills the batch, and
-no commit runs beside the reading, which takes a third longer then; in an idle hub they take some microseconds."""
+"""Of the event loop, without anything new, before a commit begins that several share: what is read in them fills the
+batch, and no commit runs beside the reading, which takes a third longer then."""
 UNAUTHENTIC = Reply(status=401, body=b"not authentic\n")
 """The same for a bad signature and an instance that does not exist: nobody learns which."""
 
@@ -145,6 +145,7 @@ class Intake:
             return Reply(status=400, body=f"{error}\n".encode())
         except (Busy, StaleKeys, TimeoutError, CommitUnknown, StoreAway, StoreBroken) as error:
             log.warning("webhook.later", instance=instance.id, why=type(error).__name__, detail=str(error))
+            error.__traceback__ = None  # it stays with the row that waits, and would hold this frame and the request
             return _later(503, getattr(error, "after", None) or 5)
         except (Exception, SystemExit) as error:  # a bug in verify: the source keeps the message and comes again
             log.exception("webhook.verify_failed", instance=instance.id)
@@ -296,17 +297,17 @@ class Intake:
             self._arrived.clear()
             while self._waiting:
                 await self._lull()
-                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-                self._writing = batch
-                await self._commit(batch)
-            self._writing = ()
+                self._writing = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                await self._commit(self._writing)
+            self._writing = ()  # and no name else: an idle hub would hold its last batch, up to 64 MiB
             if self.closing:
                 return
 
     async def _lull(self) -> None:
-        """Return when nothing comes in, or enough waits."""
+        """Return when nothing more comes in, or enough waits; at once where one came alone."""
         seen = 0
-        while seen < len(self._waiting) < ENOUGH:
+        await asyncio.sleep(0)
+        while 1 < len(self._waiting) < ENOUGH and seen < len(self._waiting):
             seen = len(self._waiting)
             for _ in range(TURNS):
                 await asyncio.sleep(0)

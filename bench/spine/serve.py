@@ -29,7 +29,7 @@ from aiohttp import web
 from bench.spine.load import SECRET
 from hub import operations
 from hub.app import build
-from hub.cli.serve import collect_less
+from hub.cli.serve import collect_less, one_heap
 from hub.config import load_config
 from hub.web.server import make_app, runner
 from plugins import standard_key
@@ -99,6 +99,7 @@ async def _listen(runner: web.AppRunner) -> int:
 
 async def _hub(file: str, parts: list[str]) -> tuple[int, Ask, Any]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    one_heap()
     hub = build(load_config(Path(file)))
     await hub.open()
     hub.intake.start()
