@@ -11,6 +11,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from context_store.bulk import add_up
+from context_store.bulk import insert as insert_rows
 from context_store.tables import agents, login_tries, sessions, teams
 from context_store.text import canonical
 
@@ -82,12 +83,13 @@ def list_agents(conn: Connection) -> list[Agent]:
 
 def first_administrator(conn: Connection, agent_id: int, now: int) -> Agent | None:
     """The administrator that still needs a password, made if nobody is there; None once one can log in."""
-    admins = conn.execute(
-        select(*_COLUMNS).where(agents.c.role == "admin", agents.c.active).order_by(agents.c.id)
-    ).all()
-    if any(row.password for row in admins):
-        return None
-    return _agent(admins[0]) if admins else create_agent(conn, agent_id, "admin", "Administrator", "admin", now)
+    wanted = select(*_COLUMNS).where(agents.c.role == "admin", agents.c.active).order_by(agents.c.id)
+    admins = conn.execute(wanted).all()
+    if not admins:  # of nodes that start at the same time one makes it, the others wait for it here
+        columns, row = ("id", "login", "name", "role", "created_at"), (agent_id, "admin", "Administrator", "admin", now)
+        insert_rows(conn, agents, columns, [row], conflict="ON CONFLICT (login) DO NOTHING")
+        admins = conn.execute(wanted).all()
+    return None if not admins or any(row.password for row in admins) else _agent(admins[0])
 
 
 def set_password(conn: Connection, agent_id: int, password_hash: str) -> None:

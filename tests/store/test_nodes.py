@@ -1,6 +1,8 @@
 """Several nodes on one PostgreSQL: one that stands still holds nobody up, and their clocks may differ."""
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +13,7 @@ from sqlalchemy import Connection, text
 
 from context_store import Store, StoreAway
 from context_store import postgresql as backend
+from context_store.agents import first_administrator
 from context_store.pending import claim_envelopes
 from tests.store.make import envelope
 from tests.store.make import keep as journaled
@@ -54,6 +57,24 @@ async def test_a_clock_that_is_an_hour_off_is_left_alone(prepared_url: str, tmp_
     store = await Store.open(prepared_url, tmp_path / "blobs", Off(3600))
     assert store.now() - datetime.now(UTC).timestamp() * 1000 > 3_500_000
     await store.close()
+
+
+async def test_nodes_that_start_at_the_same_time_make_one_administrator(early_and_late):
+    early, late = early_and_late
+    begun = threading.Event()
+
+    def made(conn: Connection) -> int:
+        agent = first_administrator(conn, early.ids.next(), early.now())
+        begun.set()
+        time.sleep(0.3)  # the other one has looked meanwhile, and seen nobody
+        assert agent is not None
+        return agent.id
+
+    first = asyncio.create_task(early.write(made))
+    await asyncio.to_thread(begun.wait)
+    second = await late.write(first_administrator, late.ids.next(), late.now())
+    assert second is not None
+    assert second.id == await first
 
 
 async def test_a_transaction_of_a_node_that_stands_still_ends_and_frees_its_locks(

@@ -86,6 +86,6 @@ async def test_a_guessed_number_is_answered_like_one_that_was_never_given(desk, 
 
 async def test_nobody_looks_at_receipts_without_end(desk, client):
     browser = await client()
-    answers = [(await browser.get("/portal/receipt/R-1")).status for _ in range(301)]
+    answers = [(await browser.get("/portal/receipt/R-1")).status for _ in range(601)]  # a minute may end among them
     assert set(answers[:300]) == {404}
-    assert answers[300] == 429
+    assert 429 in answers[300:]
