@@ -34,9 +34,12 @@ def hash_after(begin: bytes, part: str) -> bytes:
 
 
 def framed(*parts: str | bytes) -> bytes:
-    """Each part behind its length."""
-    raws = [part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part for part in parts]
-    return b"".join([len(raw).to_bytes(8, "big") + raw for raw in raws])
+    """Each part behind its length. A loop: comprehensions cost twice as much, twenty times a message."""
+    pieces: list[bytes] = []
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        pieces += (len(raw).to_bytes(8, "big"), raw)
+    return b"".join(pieces)
 
 
 def lane_of(*parts: str | bytes) -> int:
