@@ -1,7 +1,8 @@
 """Batches in the driver's best form: compiled once per table, the same number of statements for 1 row and for 500.
 
 SQLAlchemy's own batched insert costs 2–4× here (measured, `docs/architecture.md`), so the two hot writes bypass it:
-SQLite takes `executemany`, PostgreSQL one statement over arrays. Types come from the same `tables.py`.
+SQLite takes `executemany` (the journal has better), PostgreSQL one statement over arrays. Types come from the same
+`tables.py`.
 """
 
 from collections.abc import Sequence

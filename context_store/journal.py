@@ -1,7 +1,7 @@
 """The journal: what arrived, on disk before its source is told, and what became of it.
 
-The hot write is a look-up and an `executemany` on SQLite and one statement over arrays on PostgreSQL, whatever the
-batch's size. Its ids are made by the caller in order of arrival, so that id order is intake order inside a lane.
+The hot write is a look-up and INSERTs of many rows each on SQLite, and one statement over arrays on PostgreSQL. Its ids
+are made by the caller in order of arrival, so that id order is intake order inside a lane.
 """
 
 from collections import Counter
@@ -127,10 +127,10 @@ def _insert_sqlite(driver: Any, rows: Sequence[NewEnvelope]) -> None:
 
     Row by row costs a third more, and for each row the thread lets go of the interpreter and waits for it again.
     """
-    at = 0
+    at, sizes = 0, [len(row.facts) + len(row.raw or b"") for row in rows]  # `size` counts what lies in a file, too
     while at < len(rows):
         n = min(BLOCK, 1 << (len(rows) - at).bit_length() - 1)
-        while n > 1 and sum(row.size for row in rows[at : at + n]) > BLOCK_BYTES:
+        while n > 1 and sum(sizes[at : at + n]) > BLOCK_BYTES:
             n >>= 1
         driver.execute(_sqlite_insert(n), list(chain.from_iterable(rows[at : at + n])))
         at += n

@@ -39,12 +39,12 @@ class Instance:
         if configured.cls is None or not configured.instance.enabled:
             return
         try:
-            connector: Any = configured.build()
-            able: Capabilities | None = getattr(connector, "capabilities", None)
-            self.max_body = able.max_body if able is not None else 0
-            self.connector, self.roles = connector, frozenset(roles(configured.cls))
+            connector, able = configured.build(), frozenset(roles(configured.cls))
+            if "webhook" in able:
+                self.max_body = connector.capabilities.max_body
+            self.connector, self.roles = connector, able
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own trouble stays its own
-            self.broken = canonical(f"its constructor raised {type(error).__name__}: {error}", 500)
+            self.broken = canonical(f"its constructor or its capabilities raised {type(error).__name__}: {error}", 500)
 
     @property
     def channel(self) -> str:

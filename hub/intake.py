@@ -53,6 +53,9 @@ ENOUGH = 128
 TURNS = 3
 """Of the event loop, without anything new, before a commit begins that several share: what is read in them fills the
 batch, and no commit runs beside the reading, which takes a third longer then."""
+LULL = 0.02
+"""Seconds that a commit waits for company at most: a turn of a busy loop may take 50 ms, and 128 that come one by one
+would be told to come later."""
 UNAUTHENTIC = Reply(status=401, body=b"not authentic\n")
 """The same for a bad signature and an instance that does not exist: nobody learns which."""
 
@@ -132,9 +135,11 @@ class Intake:
             if isinstance(envelope, Reply):
                 return _told(instance, envelope)
             crashpoint("rx.verified")
-            new = self._rows(instance.id, [envelope])
-            if len(envelope.raw) > INLINE:
-                new = await self._stowed(new, deadline)
+            new = (
+                await self._stowed(instance.id, [envelope], deadline)
+                if len(envelope.raw) > INLINE
+                else self._rows(instance.id, [envelope])
+            )
             (kept,) = await self._kept(new, [], deadline)
         except NotAuthentic as error:
             if isinstance(error, WrongTime):
@@ -184,7 +189,8 @@ class Intake:
         """
         while wait and not self.closing and self._busy():
             await self._clock.sleep(0.5)
-        new = await self._stowed(self._rows(instance, envelopes))
+        large = any(len(envelope.raw) > INLINE for envelope in envelopes)
+        new = await self._stowed(instance, envelopes) if large else self._rows(instance, envelopes)
         cursors = [] if cursor is None else [NewCursor(instance, name, cursor, fence)]
         if cursors and not protected("cursor"):
             await self._store.write(journal, [], cursors, self._store.node, to_millis(self._clock.now()))
@@ -198,12 +204,12 @@ class Intake:
         isolated = known is not None and known.isolated
         return [row_of(instance, envelope, ids.next(), isolated=isolated) for envelope in envelopes]
 
-    async def _stowed(self, new: list[NewEnvelope], deadline: float | None = None) -> list[NewEnvelope]:
-        """Large bytes are files before their rows are, by `deadline` of the loop's time."""
-        if not any(envelope.size > INLINE for envelope in new):
-            return new
+    async def _stowed(
+        self, instance: str, envelopes: Sequence[Envelope], deadline: float | None = None
+    ) -> list[NewEnvelope]:
+        """Large bytes are hashed off the loop and are files before their rows are, by `deadline` of the loop's time."""
         async with asyncio.timeout_at(deadline):
-            return await asyncio.to_thread(lambda: [self._stow(envelope) for envelope in new])
+            return await asyncio.to_thread(lambda: [self._stow(row) for row in self._rows(instance, envelopes)])
 
     def _kept(
         self, new: list[NewEnvelope], cursors: list[NewCursor], deadline: float | None = None
@@ -305,9 +311,9 @@ class Intake:
 
     async def _lull(self) -> None:
         """Return when nothing more comes in, or enough waits; at once where one came alone."""
-        seen = 0
+        seen, until = 0, self._loop.time() + LULL
         await asyncio.sleep(0)
-        while 1 < len(self._waiting) < ENOUGH and seen < len(self._waiting):
+        while 1 < len(self._waiting) < ENOUGH and seen < len(self._waiting) and self._loop.time() < until:
             seen = len(self._waiting)
             for _ in range(TURNS):
                 await asyncio.sleep(0)
@@ -316,7 +322,7 @@ class Intake:
         try:
             await self._write(batch)
         except (CommitUnknown, StoreAway, StoreBroken) as error:
-            self._fail(batch, error)
+            self._fail(batch, error.with_traceback(None))
         except Exception as error:  # noqa: BLE001  # one bad row must not fail its neighbours
             if len(batch) == 1:
                 self._fail(batch, error)
