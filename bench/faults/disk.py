@@ -77,7 +77,7 @@ async def full_disk(place: Place, rounds: int) -> Verdict:
     """
     times, chance = Times(), random.Random(place.seed)
     place.limits["reserve"] = 0
-    with small_disk(place, 64) as disk:
+    with small_disk(place, 64 + 8 * rounds) as disk:  # what is kept must fit, or it would never heal
         filler = disk / "filler"
         async with place.far_side():
             load = Load(place, kinds="hook portal feed")
