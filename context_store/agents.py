@@ -10,8 +10,7 @@ from typing import Literal
 from msgspec import Struct
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from context_store.bulk import add_up
-from context_store.bulk import insert as insert_rows
+from context_store import bulk
 from context_store.tables import agents, login_tries, sessions, teams
 from context_store.text import canonical
 
@@ -87,7 +86,7 @@ def first_administrator(conn: Connection, agent_id: int, now: int) -> Agent | No
     admins = conn.execute(wanted).all()
     if not admins:  # of nodes that start at the same time one makes it, the others wait for it here
         columns, row = ("id", "login", "name", "role", "created_at"), (agent_id, "admin", "Administrator", "admin", now)
-        insert_rows(conn, agents, columns, [row], conflict="ON CONFLICT (login) DO NOTHING")
+        bulk.insert(conn, agents, columns, [row], conflict="ON CONFLICT (login) DO NOTHING")
         admins = conn.execute(wanted).all()
     return None if not admins or any(row.password for row in admins) else _agent(admins[0])
 
@@ -186,7 +185,7 @@ def count_try(conn: Connection, limits: Mapping[bytes, int], now: int, window: i
     if any(live.get(key, 0) >= limit for key, limit in limits.items()):
         return False
     conn.execute(delete(login_tries).where(login_tries.c.since_at <= now - window))
-    add_up(conn, login_tries, ("key_hash", "since_at", "n"), [(key, now, 1) for key in limits], keys=1)
+    bulk.add_up(conn, login_tries, ("key_hash", "since_at", "n"), [(key, now, 1) for key in limits], keys=1)
     return True
 
 

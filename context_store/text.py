@@ -29,8 +29,7 @@ def hash_key(*parts: str | bytes) -> bytes:
 
 def hash_after(begin: bytes, part: str) -> bytes:
     """`hash_key` of the parts that `begin` is `framed` of, and of one more: for many keys that begin alike."""
-    raw = part.encode("utf-8", "surrogatepass")
-    return hashlib.sha256(begin + len(raw).to_bytes(8, "big") + raw).digest()
+    return hashlib.sha256(begin + framed(part)).digest()
 
 
 def framed(*parts: str | bytes) -> bytes:

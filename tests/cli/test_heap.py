@@ -1,12 +1,9 @@
 """The hub's threads share malloc's memory: what one has done with, the others use."""
 
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 ARENAS = """
 import ctypes, re, sys, threading
@@ -36,7 +33,6 @@ stay.wait()
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas")
 def test_threads_allocate_from_one_heap(tmp_path: Path):
     plain = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
     begun = [
