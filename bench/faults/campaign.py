@@ -120,17 +120,13 @@ class Campaigns:
                 self._node_control(one, off)
 
     def _node_control(self, one: NodeControl, off: str) -> None:
-        """Without a point to stop at chance decides whether both nodes meet over one work: it has three tries."""
         began = time.monotonic()
-        for _ in range(3 if off and not one.at else 1):
-            with (
-                cluster() as (postgresql, redis),
-                placed(postgresql.database(), self._seed, nodes=2, fabric=redis.url) as place,
-            ):
-                verdict = asyncio.run(node_control(place, one, off=off))
-            good = bool(getattr(verdict, one.red)) if off else verdict.good
-            if good:
-                break
+        with (
+            cluster() as (postgresql, redis),
+            placed(postgresql.database(), self._seed, nodes=2, fabric=redis.url) as place,
+        ):
+            verdict = asyncio.run(node_control(place, one, off=off))
+        good = bool(getattr(verdict, one.red)) if off else verdict.good
         self.note(f"{'without' if off else 'with'} {one.off}", "2 nodes", verdict, began, good=good)
 
     def replies(self, seconds: float) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,10 +19,19 @@ LOSES = 0.03
 class FarSide:
     """`/a` honours keys, `/b` can be searched by them, `/c` does neither; `/deliver` takes the hub's signed answers."""
 
-    def __init__(self, ledger: Ledger, secret: Secret, seed: int, *, loses: float = LOSES, slow: float = 0.0) -> None:
-        """`slow`: seconds that an effect may take at most."""
+    def __init__(
+        self, ledger: Ledger, secret: Secret, seed: int, *, loses: float = LOSES, slow: float = 0.0, holds: float = 0.0
+    ) -> None:
+        """`slow`: seconds that an effect may take at most. `holds`: seconds for which it holds each answer back, and
+        then it refuses the first try of each effect.
+        """
         self._ledger, self._secret = ledger, secret
         self._random, self._loses, self._slow = random.Random(seed), loses, slow
+        self._holds = holds
+        self.tries = Counter[tuple[str, str]]()
+        """(kind, key) → how often it came."""
+        self.refusing = set[tuple[str, str]]()
+        """Those whose refusal is held back."""
         self._made: dict[tuple[str, str], list[str]] = defaultdict(list)
         self._serial = 0
         self.port = 0
@@ -54,7 +63,11 @@ class FarSide:
     async def _answer(self, request: web.Request, kind: str, key: str, facts: dict[str, Any]) -> web.StreamResponse:
         if self._slow:
             await asyncio.sleep(self._random.uniform(0, self._slow))
-        if self._random.random() < self._loses:
+        self.tries[kind, key] += 1
+        if (self._holds and self.tries[kind, key] == 1) or self._random.random() < self._loses:
+            self.refusing.add((kind, key))
+            await asyncio.sleep(self._holds)
+            self.refusing.discard((kind, key))
             return web.Response(status=429, headers={"Retry-After": "0"})
         made = self._made[kind, key]
         again = bool(made) and kind in ("a", "deliver")
@@ -62,6 +75,7 @@ class FarSide:
             self._serial += 1
             made.append(f"{kind}{self._serial}")
         self._ledger.note("repeat" if again else "effect", kind=kind, key=key, ref=made[-1], **facts)
+        await asyncio.sleep(self._holds)
         if self._random.random() < self._loses and request.transport is not None:
             request.transport.abort()
         return web.json_response({"ref": made[-1]})

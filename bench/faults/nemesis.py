@@ -14,8 +14,8 @@ from bench.faults.load import Load
 from bench.faults.place import Place
 from bench.faults.served import ROOT
 
-HEALS = 120.0
-"""Seconds that a healed hub has to come to rest: its slowest far side takes 1.5 s an effect."""
+HEALS = 60.0
+"""Seconds that a healed hub has to come to rest."""
 LIMIT = 30.0
 """Seconds in which an armed crash point must be met under load."""
 

@@ -12,7 +12,6 @@ from bench.faults.checker import Verdict
 from bench.faults.load import Load
 from bench.faults.nemesis import LIMIT, Times, acknowledged, judged, loading
 from bench.faults.place import Place
-from bench.faults.served import Served
 from tests.faultproxy import Fault, FaultProxy
 from tests.servers import PostgreSQL, Redis
 
@@ -86,46 +85,51 @@ class NodeControl:
 
     off: str
     red: str
-    targets: tuple[str, ...]
-    slow: float
-    """Seconds that an effect takes at most."""
-    stop: float
-    """Seconds that a node is stopped."""
+    slow: float = 0.0
+    holds: float = 0.0
+    """As `FarSide` has them."""
     at: str = ""
-    """Where the first node stops by itself; else both are stopped from outside, wherever they are."""
+    """Where the first node stands still; else that is when so many of its tries as `MET` are being refused."""
 
 
 NODE_CONTROLS = (
-    NodeControl("lease-out", "dup_effect", targets=("b",), slow=0.1, stop=6.0, at="out.before_send:20:STOP"),
-    NodeControl("fence", "dup_effect", targets=("c",), slow=1.5, stop=1.6),
+    NodeControl("lease-out", "dup_effect", slow=0.1, at="out.before_send:20:STOP"),
+    NodeControl("fence", "dup_effect", holds=2.0),
 )
+MET = 4
+BEYOND = 6.0
+"""Seconds, longer than a lease, in which a node does what another one had begun."""
 
 
 async def node_control(place: Place, one: NodeControl, *, off: str) -> Verdict:
-    """A short run without the protection (or with it, `off` empty), in which nothing else goes wrong."""
-    async with place.far_side(loses=0.0, slow=one.slow):
-        load = Load(place, lanes=24, think=0.005, kinds="hook", targets=one.targets, patience=PATIENCE)
-        for number, node in enumerate(place.nodes):
-            node.start({"TRUNKLINE_UNPROTECTED": off, "TRUNKLINE_CRASH": "" if number else one.at})
-        for node in place.nodes:
-            await node.ready()
+    """A short run without the protection (or with it, `off` empty), in which nothing else goes wrong.
+
+    The first node stands still, the second one takes over its work, the first goes on: where it was about to have an
+    effect, or to write down refusals while the second one's tries are under way.
+    """
+    async with place.far_side(loses=0.0, slow=one.slow, holds=one.holds) as far:
+        load = Load(place, kinds="hook", targets=("b",), patience=PATIENCE)
+        first, second = place.nodes
+        first.start({"TRUNKLINE_UNPROTECTED": off, "TRUNKLINE_CRASH": one.at})
+        await first.ready()
         async with loading(load):
-            for node in place.nodes[:1] if one.at else place.nodes:
-                await asyncio.sleep(2)
-                if one.at:
-                    await _stands_still(node)
-                else:
-                    node.signal(signal.SIGSTOP)
-                await asyncio.sleep(one.stop)
-                node.signal(signal.SIGCONT)
+            await _until(lambda: first.stands_still if one.at else len(far.refusing) >= MET)
+            first.signal(signal.SIGSTOP)
+            met = set(far.refusing)
+            second.start({"TRUNKLINE_UNPROTECTED": off})
+            await second.ready()
+            if one.at:
+                await asyncio.sleep(BEYOND)
+            await _until(lambda: all(far.tries[work] > 1 for work in met))
+            first.signal(signal.SIGCONT)
             await asyncio.sleep(3)
         return await judged(place)
 
 
-async def _stands_still(node: Served) -> None:
-    """Until it has met the point at which it stops. Raises Died if it never will."""
+async def _until(true: Callable[[], bool]) -> None:
+    """Processes have no events. Raises TimeoutError."""
     async with asyncio.timeout(LIMIT):
-        while not node.stands_still:  # noqa: ASYNC110  # a process has no event
+        while not true():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
@@ -150,9 +154,7 @@ async def reply_lost(
                 proxy.fault = lost
                 proxy.reset_all()
                 await asyncio.sleep(seconds)
-                async with asyncio.timeout(LIMIT):
-                    while proxy.began < least:  # noqa: ASYNC110  # a proxy has no event
-                        await asyncio.sleep(0.05)
+                await _until(lambda: proxy.began >= least)
                 proxy.fault = Fault()
                 proxy.reset_all()
                 await acknowledged(load, 60)

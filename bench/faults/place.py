@@ -40,6 +40,7 @@ pending = {pending}
 schedule = [0.05, 0.1, 0.2, 0.4]
 horizon = 600
 lease = 1.0
+concurrency = 64
 poll = 0.1
 
 [hub.egress]
@@ -170,9 +171,9 @@ class Place:
         return self.folder / "var" / "blobs"
 
     @asynccontextmanager
-    async def far_side(self, *, loses: float = LOSES, slow: float = 0.0) -> AsyncIterator[FarSide]:
+    async def far_side(self, *, loses: float = LOSES, slow: float = 0.0, holds: float = 0.0) -> AsyncIterator[FarSide]:
         ledger = Ledger(self.effects)
-        far = FarSide(ledger, self.secret, self.seed, loses=loses, slow=slow)
+        far = FarSide(ledger, self.secret, self.seed, loses=loses, slow=slow, holds=holds)
         await far.start()
         for node, (web, smtp) in zip(self.nodes, self._ports, strict=True):
             facts = {
