@@ -74,8 +74,11 @@ def thread_hash(instance: str, key: str) -> bytes:
 
 
 def own_thread_hash(instance: str, query_id: int) -> bytes:
-    """The key of the thread that the hub keeps where the channel has none (mail, forms)."""
-    return hash_key("conversation", instance, str(query_id))
+    """The key of the thread that the hub keeps where the channel has none (mail, forms).
+
+    It begins with the id, so that new ones stand side by side in the index: a batch writes one page, not one each.
+    """
+    return query_id.to_bytes(8, "big") + hash_key("conversation", instance, str(query_id))[8:]
 
 
 class Draft:
