@@ -180,4 +180,5 @@ async def test_genuine_requests_pass_the_same_door(door):
         assert await asked(desk, kind.replace("_", "-"), genuine.headers, genuine.body) == 200
     good = standard_sign([Secret(SECRET)], key="m", at=datetime.now(UTC), body=b"{}")
     assert await asked(desk, "hook", good, b"{}") == 200
-    assert await desk.number("SELECT count(*) FROM envelopes") == len(fars) + 1
+    # not the envelopes: a far side may have told us by now of what it was sent
+    assert await desk.number("SELECT count(DISTINCT instance) FROM envelopes") == len(fars) + 1
