@@ -1,8 +1,8 @@
 """Receive: an envelope is journaled, and only then does its source hear that we have it (R1–R3, R10, R11).
 
 `accept` is the whole HTTP side of a webhook, `receive` what runners call. Waiting envelopes share a commit: one task
-takes whatever came while the last commit ran, or within `GAP` of its beginning, so a batch grows with the load. A
-commit whose outcome is unknown is answered 503, never "not recorded": the retry meets the dedupe key.
+takes whatever came while the last commit ran or the loop was busy (no timer), so a batch grows with the load. A commit
+whose outcome is unknown is answered 503, never "not recorded": the retry meets the dedupe key.
 """
 
 import asyncio
@@ -52,10 +52,8 @@ TURNS = 3
 """Of the event loop, without anything new, before a commit begins that several share: what is read in them fills the
 batch, and no commit runs beside the reading. At 64 connections a webhook costs 1.17 of the floor so, else 1.40."""
 LULL = 0.02
-"""Seconds that this takes at most: a turn of a busy loop may take 50 ms, and others would be told to come later."""
-GAP, ENOUGH = 0.01, 16
-"""Seconds between the beginnings of two commits, unless `ENOUGH` wait; a hub at rest waits for nothing. Where a flush
-takes no time, 850 messages a second would make 850 commits, and each wakes two threads and wears the disk."""
+"""Seconds that a commit waits for company at most: a turn of a busy loop may take 50 ms, and those that come one by one
+would be told to come later."""
 UNAUTHENTIC = Reply(status=401, body=b"not authentic\n")
 """The same for a bad signature and an instance that does not exist: nobody learns which."""
 
@@ -66,7 +64,8 @@ class _Waiting:
     cursors: list[NewCursor]
     size: int
     done: "asyncio.Future[list[Journaled]]"
-    deadline: float | None  # of the loop's time, after which its source is told to come again
+    deadline: float | None
+    """Of the loop's time, after which its source is told to come again."""
 
 
 def intake_topic(*, isolated: bool) -> str:
@@ -92,10 +91,10 @@ class Intake:
         self._clock = clock
         self._waiting: deque[_Waiting] = deque()
         self._writing: Sequence[_Waiting] = ()
-        self._next = 0.0  # when the next commit may begin, though few wait
         self._alarm: asyncio.TimerHandle | None = None
-        self._bytes = self._count = 0
-        self._arrived, self._enough = asyncio.Event(), asyncio.Event()
+        self._bytes = 0
+        self._count = 0
+        self._arrived = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop  # asked of asyncio each time it would cost a system call
         self._task: asyncio.Task[None] | None = None
         self._counting: asyncio.Task[None] | None = None
@@ -219,8 +218,6 @@ class Intake:
         self._bytes += size
         self._count += len(new)
         self._arrived.set()
-        if len(self._waiting) >= ENOUGH:
-            self._enough.set()
         if deadline is not None and (self._alarm is None or deadline < self._alarm.when()):
             self._ring_at(deadline)
         if not protected("ack"):
@@ -234,7 +231,8 @@ class Intake:
 
     def _late(self) -> None:
         """One timer for all that wait, since nearly all are journaled long before: a timer each would cost more."""
-        self._alarm, left = None, list[float]()
+        self._alarm = None
+        left = []
         for waiting in (*self._writing, *self._waiting):
             if waiting.deadline is None or waiting.done.done():
                 continue
@@ -309,19 +307,13 @@ class Intake:
                 return
 
     async def _lull(self) -> None:
-        """Return when nothing more comes in, or a batch is full; at once where one came alone to a hub at rest."""
-        await asyncio.sleep(0)
-        self._enough.clear()
-        if len(self._waiting) < ENOUGH and self._loop.time() < self._next:
-            timer = self._loop.call_at(self._next, self._enough.set)
-            await self._enough.wait()
-            timer.cancel()
+        """Return when nothing more comes in, or a batch is full; at once where one came alone."""
         seen, until = 0, self._loop.time() + LULL
+        await asyncio.sleep(0)
         while 1 < len(self._waiting) < BATCH and seen < len(self._waiting) and self._loop.time() < until:
             seen = len(self._waiting)
             for _ in range(TURNS):
                 await asyncio.sleep(0)
-        self._next = self._loop.time() + GAP
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
         try:

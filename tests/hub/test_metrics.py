@@ -13,7 +13,6 @@ from structlog.contextvars import get_contextvars
 
 from context_store import tables
 from context_store.figures import figures
-from hub.intake import ENOUGH, GAP
 from plugins import Secret, standard_sign
 from tests.hub.desk import Desk, message
 from tests.hub.statements import scanned, sent
@@ -44,18 +43,6 @@ async def values(desk: Desk) -> dict[tuple[str, ...], float]:
     return {
         (s.name.removeprefix("trunkline_"), *s.labels.values()): s.value for family in families for s in family.samples
     }
-
-
-async def test_webhooks_that_come_one_by_one_share_commits(desk: Desk):
-    """Two commits begin `GAP` apart, or `ENOUGH` share one, however little a flush takes."""
-    loop, posts = asyncio.get_running_loop(), []
-    begun = loop.time()
-    for number in range(60):
-        posts.append(loop.create_task(desk.post(message(f"m{number}"))))
-        await asyncio.sleep(GAP / 4)
-    assert set(await asyncio.gather(*posts)) == {200}
-    most = (loop.time() - begun) / GAP + 60 / ENOUGH + 2
-    assert (await values(desk))["journal_seconds_count",] <= most
 
 
 async def test_every_envelope_is_counted_by_instance_and_state(desk: Desk):
