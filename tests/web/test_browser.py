@@ -154,6 +154,7 @@ async def test_an_agent_logs_in_and_works_by_keyboard_alone(chromium, desk):
     page = watched.page
     await page.goto("/console/health")
     assert "/console/login" in page.url
+    await page.locator("input:focus").wait_for()  # it has it a moment after the page is loaded
     await page.keyboard.type("agent")
     await page.keyboard.press("Tab")
     await page.keyboard.type(PASSWORD)
@@ -171,6 +172,7 @@ async def test_an_agent_logs_in_and_works_by_keyboard_alone(chromium, desk):
     await page.keyboard.press("Escape")
     await page.locator("dialog#keys").wait_for(state="hidden")  # keys in an open dialog are its own
     await page.keyboard.press("r")
+    await page.locator("textarea:focus").wait_for()
     await page.keyboard.type("On it.")
     await page.keyboard.press("Tab")
     assert await page.locator("#files").evaluate("file => file === document.activeElement")
