@@ -89,7 +89,7 @@ class NodeControl:
     holds: float = 0.0
     """As `FarSide` has them."""
     at: str = ""
-    """Where the first node stands still; else that is when so many of its tries as `MET` are being refused."""
+    """Where the first node stands still; else it does when `MET` of its tries are being refused."""
 
 
 NODE_CONTROLS = (
@@ -97,6 +97,7 @@ NODE_CONTROLS = (
     NodeControl("fence", "dup_effect", holds=2.0),
 )
 MET = 4
+"""Several, since one whose second try is answered before the first node goes on doubles nothing."""
 BEYOND = 6.0
 """Seconds, longer than a lease, in which a node does what another one had begun."""
 

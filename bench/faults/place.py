@@ -40,7 +40,7 @@ pending = {pending}
 schedule = [0.05, 0.1, 0.2, 0.4]
 horizon = 600
 lease = 1.0
-concurrency = 64
+concurrency = 64  # a far side may hold each answer for seconds
 poll = 0.1
 
 [hub.egress]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from context_store.directory import find_user, list_users
+from hub.draft import own_thread_hash
 from hub.keys import Keys, query_named_by
 from plugins import Claim, Identity
 from tests.hub.desk import Desk, edit, mail, message
@@ -323,3 +324,10 @@ async def test_edit_before_its_original_waits_and_then_applies(desk: Desk, toget
 async def test_deleted_message_keeps_its_old_words_in_its_event_only(desk: Desk):
     await desk.say(message("m1", text="secret"), edit("m1", None))
     assert await desk.rows("SELECT text, deleted_at IS NULL FROM messages WHERE direction = 'in'") == [("", False)]
+
+
+def test_own_threads_stand_in_the_index_as_their_queries_do():
+    """A batch writes one page of it then; keys in no order are a page each."""
+    queries = [number << 40 for number in range(1, 200)]
+    assert sorted(queries, key=lambda number: own_thread_hash("mail", number)) == queries
+    assert len({own_thread_hash(instance, queries[0]) for instance in ("mail", "form")}) == 2

@@ -11,6 +11,7 @@ async def test_agent_records_a_contact_by_keyboard_with_a_user_who_came_up(chrom
     await page.goto("/console/queries")
     await page.keyboard.press("n")
     await page.wait_for_url(f"{desk.url}/console/record")
+    await page.locator("#who:focus").wait_for()
     await page.keyboard.type("ann")
     option = page.locator("#known option").first
     await option.wait_for(state="attached")
