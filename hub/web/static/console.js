@@ -2,7 +2,8 @@
 "use strict";
 
 const rows = () => [...document.querySelectorAll("[data-row]")];
-const typing = (element) => element.closest("input, select, textarea, dialog") !== null;
+// A dialog that was just closed has the focus for a moment longer.
+const typing = (element) => element.closest("input, select, textarea, dialog[open]") !== null;
 
 function step(by) {
   const all = rows();
