@@ -108,7 +108,15 @@ from plugins.signatures import (
     standard_verify,
     token_verify,
 )
-from plugins.text import canonical_address, canonical_domain, canonical_email, one_line, spelled_address, unescape
+from plugins.text import (
+    canonical_address,
+    canonical_domain,
+    canonical_email,
+    one_line,
+    spelled_address,
+    subscriber,
+    unescape,
+)
 from plugins.visits import Help, Notice, OwnLine, OwnQuery, Service, Site, VisitDesk, Wishes
 from plugins.wire import multipart, plausible, unwell
 
@@ -226,6 +234,7 @@ __all__ = [
     "standard_key",
     "standard_sign",
     "standard_verify",
+    "subscriber",
     "token_verify",
     "unescape",
     "unwell",

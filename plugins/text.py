@@ -1,4 +1,4 @@
-"""Text from outside, made comparable: mail addresses, and values that must stand on one line.
+"""Text from outside, made comparable: mail and network addresses, and values that must stand on one line.
 
 A mail address is one identity however it is typed (R16: whoever may have one acknowledgement a day has one under all
 spellings). It is compared in the form that `canonical_email` gives and sent and shown as it was written. Nothing here
@@ -6,6 +6,7 @@ says that two addresses are one person: `ann+a@` and `ann@`, dots or their absen
 """
 
 import html
+import ipaddress
 import re
 import unicodedata
 from functools import lru_cache
@@ -67,10 +68,15 @@ def canonical_email(text: str) -> str:
     local, at, domain = unicodedata.normalize("NFKC", text).strip().rpartition("@")
     if not at:
         return _folded(domain)
+    return f"{_folded(_unquoted(local))}@{canonical_domain(domain)}"
+
+
+def _unquoted(local: str) -> str:
+    """Without quotes that it does not need (RFC 5321 §4.1.2)."""
     quoted = _QUOTED.fullmatch(local)
     if quoted and _ATOM.fullmatch(bare := re.sub(r"\\(.)", r"\1", quoted[1], flags=re.DOTALL)):
-        local = bare
-    return f"{_folded(local)}@{canonical_domain(domain)}"
+        return bare
+    return local
 
 
 def canonical_address(identity: Identity) -> str:
@@ -81,14 +87,27 @@ def canonical_address(identity: Identity) -> str:
 def spelled_address(identity: Identity) -> str:
     """The value as it is sent to and shown: the person's own spelling, in characters that are what they look like.
 
-    Compatibility characters go even here: full-width letters are no address that a mail server knows, and whoever
-    fills in a form first must not spoil another's identity with them.
+    Compatibility characters go even here, and quotes without need: full-width letters are no address that a mail server
+    knows, ours sends to none with quotes, and whoever fills in a form first must not spoil another's identity.
     """
     value = identity.value.strip()
     if identity.scheme != "email":
         return value
     local, at, domain = unicodedata.normalize("NFKC", value).rpartition("@")
-    return f"{local}@{domain.lower().rstrip('.')}" if at else domain
+    return f"{_unquoted(local)}@{domain.lower().rstrip('.')}" if at else domain
+
+
+def subscriber(address: str) -> str:
+    """A network address as limits count it: of IPv6 its /64, since one subscriber has all of that; "" of none."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:  # hung up already
+        return ""
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is None:
+            return str(ipaddress.ip_network((found, 64), strict=False))
+        found = found.ipv4_mapped
+    return str(found)
 
 
 def _folded(text: str) -> str:

@@ -2,16 +2,20 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from hub.fabric import PRESENCE, Limit
 from plugins import Clock
 
 MOST = 10_000
-"""Topics, windows and subjects that are remembered, because strangers may name any; then those of now are forgotten."""
+"""Topics, windows and subjects that are remembered, because strangers may name any; of more some are forgotten."""
 WORDS = 16
 """Different words that wait for one follower: those of signals, such as typing."""
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class _Topic:
@@ -46,6 +50,16 @@ class Follower:
         self._told.clear()
         words, self._words = list(self._words), {}
         return words
+
+
+def fullest(counted: dict[K, V], weight: Callable[[K, V], tuple[float, int]]) -> dict[K, V]:
+    """All, or of `MOST` the half that weighs most: (seconds that it lasts, how often it was counted).
+
+    A limit that is nearly reached must hold while somebody comes from ten thousand addresses once.
+    """
+    if len(counted) < MOST:
+        return counted
+    return dict(sorted(counted.items(), key=lambda item: weight(*item))[MOST // 2 :])
 
 
 class LocalFabric:
@@ -165,7 +179,7 @@ class LocalFabric:
         since, n = self._windows.get((key, seconds), (0, 0))
         if not since and len(self._windows) >= MOST:
             current = {(k, s): w for (k, s), w in self._windows.items() if w[0] == int(now // s)}
-            self._windows = current if len(current) < MOST else {}
+            self._windows = fullest(current, lambda key, window: (key[1], window[1]))
         n = n + 1 if since == window else 1
         self._windows[key, seconds] = (window, n)
         return window, n
@@ -184,7 +198,7 @@ class LocalFabric:
         for limit in limits:
             if limit not in self._turns and len(self._turns) >= MOST:
                 current = {key: last for key, last in self._turns.items() if last[-1] + key[2] > now}
-                self._turns = current if len(current) < MOST else {}
+                self._turns = fullest(current, lambda key, last: (key[2], len(last)))
             self._turns.setdefault(limit, deque(maxlen=limit[1])).append(now)
 
     async def turned(self, limits: Sequence[Limit]) -> None:

@@ -24,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from hub.fabric import BOUND, PRESENCE, Following, Limit
-from hub.fabric.local import MOST, LocalFabric
+from hub.fabric.local import MOST, LocalFabric, fullest
 from plugins import Clock
 
 log = structlog.get_logger("trunkline.fabric")
@@ -172,7 +172,7 @@ class RedisFabric:
         if found is None or found.window != window:
             if found is None and len(self._counts) >= MOST:
                 current = {k: c for k, c in self._counts.items() if c.window == int(self._seconds() // c.lasts)}
-                self._counts = current if len(current) < MOST else {}
+                self._counts = fullest(current, lambda _, count: (count.lasts, max(count.own, count.all)))
             found = self._counts[key, seconds] = _Count(window, seconds)
         found.own = own
         if not self.trouble:

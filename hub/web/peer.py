@@ -1,14 +1,17 @@
 """Whose request it is, for limits: a proxy's word counts only from the proxies that the administrator named (S20).
 
-Nothing is ever allowed because of this address; it only keeps strangers from sharing one limit behind a proxy.
+Nothing is ever allowed because of this address; it only keeps strangers from sharing one limit behind a proxy, and one
+subscriber from having many.
 """
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 
 from aiohttp import web
 
 from hub.web.site import HUB
+from plugins import subscriber
 
 
 def peer_of(request: web.Request) -> str:
@@ -18,10 +21,14 @@ def peer_of(request: web.Request) -> str:
 
 def peer_behind(proxies: Sequence[str], request: web.BaseRequest) -> str:
     """As `peer_of`, of a request that no application has got yet."""
-    if not proxies:
-        return request.remote or ""
-    forwarded = [part.strip() for line in request.headers.getall("X-Forwarded-For", ()) for part in line.split(",")]
-    return nearest(request.remote or "", forwarded, proxies)
+    peer = request.remote or ""
+    if proxies:
+        lines = request.headers.getall("X-Forwarded-For", ())
+        peer = nearest(peer, [part.strip() for line in lines for part in line.split(",")], proxies)
+    return _subscriber(peer)
+
+
+_subscriber = lru_cache(maxsize=1024)(subscriber)
 
 
 def nearest(remote: str, forwarded: Sequence[str], proxies: Sequence[str]) -> str:

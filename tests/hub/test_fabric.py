@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hub.fabric import PRESENCE, Fabric
-from hub.fabric.local import LocalFabric
+from hub.fabric.local import MOST, LocalFabric
 from hub.fabric.redis import RedisFabric
 from tests.servers import Redis, room
 
@@ -213,6 +213,26 @@ async def test_a_limit_is_shared(pair: Pair):
 
     await until(refused)
     assert [here.allow("else", 1, 3600), here.allow("else", 1, 3600)] == [True, False]
+
+
+@pytest.mark.parametrize("seconds", [60, 3600])
+async def test_a_limit_that_is_reached_holds_while_ten_thousand_others_are_counted(pair: Pair, seconds: float):
+    one, _ = pair
+    for _ in range(4):
+        one.allow("pins", 3, 3600)
+    for n in range(MOST + 10):
+        one.allow(f"stranger{n}", 600, seconds)
+    assert not one.allow("pins", 3, 3600)
+
+
+async def test_turns_that_are_taken_stay_so_while_ten_thousand_others_are(clock: Turned):
+    fabric = LocalFabric(clock)
+    limit = ("ann@acme.test", 2, 3600.0)
+    await fabric.turn([limit])
+    await fabric.turn([limit])
+    for n in range(MOST + 10):
+        await fabric.turn([(f"stranger{n}", 2, 3600.0)])
+    assert await fabric.turn([limit]) == [3600.0]
 
 
 async def test_who_looks_is_seen_and_forgotten(pair: Pair, clock: Turned):

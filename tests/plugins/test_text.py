@@ -2,7 +2,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plugins import Identity, canonical_address, canonical_domain, canonical_email, one_line, spelled_address, unescape
+from plugins import (
+    Identity,
+    canonical_address,
+    canonical_domain,
+    canonical_email,
+    one_line,
+    spelled_address,
+    subscriber,
+    unescape,
+)
 
 SAME = [
     ("ANN@EXAMPLE.TEST", "ann@example.test"),
@@ -60,6 +69,27 @@ def test_address_is_sent_to_as_the_person_wrote_it_in_plain_characters():
         spelled_address(Identity(scheme="email", value=v)) for v in ("Ann@ACME.test", "\uff21nn@B\u00dccher.de.")
     ]
     assert spelled == ["Ann@acme.test", "Ann@b\u00fccher.de"]
+
+
+def test_quotes_without_need_are_not_sent_to():
+    """Our own sender refuses quotes: who fills in a form so would keep all mail from whom the address belongs to."""
+    spelled = [spelled_address(Identity(scheme="email", value=v)) for v in ('"Ann"@acme.test', '"a b"@acme.test')]
+    assert spelled == ["Ann@acme.test", '"a b"@acme.test']
+
+
+@pytest.mark.parametrize(
+    ("address", "whose"),
+    [
+        ("198.51.100.7", "198.51.100.7"),
+        ("2001:db8:1:2:aaaa::7", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3:aaaa::7", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:198.51.100.7", "198.51.100.7"),
+        ("", ""),
+    ],
+)
+def test_subscriber_has_one_limit_for_all_addresses_of_its_network(address, whose):
+    assert subscriber(address) == whose
 
 
 @pytest.mark.parametrize(("scheme", "value"), [("tel", "+15550001111"), ("slack", "T1:U7"), ("chat", "Ann@Home")])

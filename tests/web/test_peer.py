@@ -1,8 +1,9 @@
 """Whose request it is behind a proxy."""
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
-from hub.web.peer import nearest
+from hub.web.peer import nearest, peer_behind
 
 OURS = ("10.0.0.0/8", "::1/128")
 
@@ -24,3 +25,11 @@ OURS = ("10.0.0.0/8", "::1/128")
 )
 def test_only_named_proxies_are_believed(remote, forwarded, proxies, peer):
     assert nearest(remote, forwarded, proxies) == peer
+
+
+def test_who_has_a_network_is_one_peer():
+    request = make_mocked_request("GET", "/")
+    peers = {peer_behind((), request.clone(remote=f"2001:db8:1:2::{n:x}")) for n in range(700)}
+    assert peers == {"2001:db8:1:2::/64"}
+    proxied = make_mocked_request("GET", "/", headers={"X-Forwarded-For": "2001:db8:1:2::7"}).clone(remote="10.0.0.2")
+    assert peer_behind(OURS, proxied) == "2001:db8:1:2::/64"

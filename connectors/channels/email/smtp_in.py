@@ -6,7 +6,6 @@ stop the whole process for seconds, and at LMTP it gives one answer where each r
 """
 
 import asyncio
-import ipaddress
 import logging
 import ssl
 from collections import defaultdict
@@ -19,7 +18,7 @@ from aiosmtpd.smtp import SMTP, TLSSetupException
 
 from connectors.channels.email.keys import delivery_key
 from connectors.channels.email.settings import EmailSettings, Listen
-from plugins import Busy, Envelope, HubPort, LeaseLost
+from plugins import Busy, Envelope, HubPort, LeaseLost, subscriber
 
 log = logging.getLogger(__name__)
 
@@ -164,15 +163,6 @@ def _writable(transport: asyncio.BaseTransport) -> asyncio.WriteTransport:
     return cast("asyncio.WriteTransport", transport)
 
 
-def _peer(transport: asyncio.BaseTransport) -> str:
-    """Who shares a limit: an address, of IPv6 a /64, which is what one subscriber has."""
-    try:
-        address = ipaddress.ip_address(str((transport.get_extra_info("peername") or ("",))[0]).partition("%")[0])
-    except ValueError:  # hung up already
-        return ""
-    return str(address) if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
-
-
 class _Door(asyncio.Protocol):
     """Hands a connection on to its conversation, or says that it is one too many."""
 
@@ -180,7 +170,7 @@ class _Door(asyncio.Protocol):
         self._gate = gate
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        conversation = self._gate.admit(_peer(transport))
+        conversation = self._gate.admit(subscriber(str((transport.get_extra_info("peername") or ("",))[0])))
         if conversation is None:
             _writable(transport).write(b"421 4.3.2 Too many connections, try again later\r\n")
             transport.close()
