@@ -6,7 +6,7 @@ file without a row, which `sweep` removes after a grace. References are counted 
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from secrets import token_hex
 from typing import NamedTuple
@@ -98,10 +98,22 @@ class BlobStore:
         Raises:
             DamagedBlob: they are unknown, gone or changed.
         """
-        row = conn.execute(select(blobs.c.data).where(blobs.c.sha256 == sha)).one_or_none()
-        if row is None:
-            raise DamagedBlob(f"no blob {sha.hex()}")
-        return self.load(sha) if row.data is None else _verified(sha, row.data)
+        small = _small(conn, sha)
+        return self.load(sha) if small is None else small
+
+    def locate(self, conn: Connection, sha: bytes) -> bytes | Path:
+        """The bytes of a small one, of a large one its file, read through already; raises DamagedBlob."""
+        small = _small(conn, sha)
+        if small is not None:
+            return small
+        try:
+            with self.path(sha).open("rb") as file:
+                same = file_digest(file, "sha256").digest() == sha
+        except FileNotFoundError as error:
+            raise DamagedBlob(f"the file of blob {sha.hex()} is gone") from error
+        if not same:
+            raise DamagedBlob(f"the bytes of blob {sha.hex()} were changed")
+        return self.path(sha)
 
     def load(self, sha: bytes) -> bytes:
         """The bytes of a file; raises DamagedBlob."""
@@ -162,6 +174,14 @@ class BlobStore:
     def _files(self) -> Iterator[tuple[bytes, Path]]:
         for path in self.folder.glob("??/[0-9a-f]*"):
             yield bytes.fromhex(path.parent.name + path.name), path
+
+
+def _small(conn: Connection, sha: bytes) -> bytes | None:
+    """None: it lies in a file."""
+    row = conn.execute(select(blobs.c.data).where(blobs.c.sha256 == sha)).one_or_none()
+    if row is None:
+        raise DamagedBlob(f"no blob {sha.hex()}")
+    return None if row.data is None else _verified(sha, row.data)
 
 
 def _verified(sha: bytes, data: bytes) -> bytes:

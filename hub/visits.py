@@ -17,7 +17,7 @@ from context_store.times import from_millis, to_millis
 from hub.communicate.route import reachable
 from hub.rooms import Rooms
 from hub.triage import person_of
-from plugins import Fold, Help, Identity, Media, MediaRef, Notice, OwnLine, OwnQuery, Person, Service, Wishes
+from plugins import Fold, Help, Identity, MediaRef, Notice, OwnLine, OwnQuery, Person, Service, Wishes
 from routing.catalogue import eligibility
 
 LONGEST = 32_000
@@ -57,7 +57,7 @@ class Visits:
         lines, files = await self._hub.store.read(visits.lines, number, named)
         return [_line(one, [file for file in files if file.message_id == one.id]) for one in lines]
 
-    async def attachment(self, person: Person, line: str, n: int) -> Media | None:
+    async def attachment(self, person: Person, line: str, n: int) -> MediaRef | None:
         """As the protocol says."""
         number = await self._known(person)
         if number is None or not (line.isascii() and line.isdigit() and len(line) < 19) or not 0 <= n < 1000:
@@ -65,8 +65,7 @@ class Visits:
         found = await self._hub.store.read(visits.file, number, int(line), n)
         if found is None or found.sha256 is None:
             return None
-        data = await self._hub.store.read(self._hub.blobs.get, found.sha256)
-        return Media(name=found.name, type=found.type, data=data)
+        return MediaRef(sha256=found.sha256.hex(), name=found.name, type=found.type, size=found.size)
 
     async def wishes(self, person: Person) -> Wishes:
         """As the protocol says; a channel is one that reaches the person at an identity that is proved."""

@@ -94,6 +94,8 @@ class Reply(Struct, frozen=True, kw_only=True):
 
     status: int = 200
     body: bytes = b""
+    blob: str = ""
+    """Of what a `Site` shows: a `MediaRef.sha256`, whose bytes the hub sends as the body, read piece by piece."""
     type: str = "text/plain; charset=utf-8"
     headers: Sequence[tuple[str, str]] = ()
 

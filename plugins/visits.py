@@ -10,7 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from plugins.model import Fold, Instant, Media, MediaRef, Person, Reply, Request
+from plugins.model import Fold, Instant, MediaRef, Person, Reply, Request
 
 
 class OwnQuery(Struct, frozen=True, kw_only=True):
@@ -94,8 +94,8 @@ class VisitDesk(Protocol):
     async def lines(self, person: Person, reference: str) -> Sequence[OwnLine]:
         """Oldest first; none if it is not theirs."""
 
-    async def attachment(self, person: Person, line: str, n: int) -> Media | None:
-        """The bytes, if they are the person's to see and have come."""
+    async def attachment(self, person: Person, line: str, n: int) -> MediaRef | None:
+        """If it is the person's to see and its bytes have come: for `Reply.blob`."""
 
     async def wishes(self, person: Person) -> Wishes:
         """As `Act` set them."""

@@ -23,9 +23,9 @@ AFTER = {"Retry-After": "5"}
 class Bodies:
     """How much is being read, in bytes and bodies, of everybody and of each peer."""
 
-    def __init__(self, limits: Limits) -> None:
-        """`limits.waiting` bodies and TIMES `limits.waiting_bytes`; a peer has half of each."""
-        self._bytes, self._most = TIMES * limits.waiting_bytes, limits.waiting
+    def __init__(self, limits: Limits, times: int = TIMES) -> None:
+        """`limits.waiting` bodies and `times` `limits.waiting_bytes`; a peer has half of each."""
+        self._bytes, self._most = times * limits.waiting_bytes, limits.waiting
         self.seconds = READ_SECONDS
         self._held: Counter[str] = Counter()
         self._count: Counter[str] = Counter()
@@ -146,10 +146,8 @@ def _too_large(limit: int, size: int) -> web.HTTPException:
 
 
 def _too_many() -> web.HTTPException:
-    return web.HTTPTooManyRequests(
-        text="Too much comes from your address at once. Try again in a moment.", headers=AFTER
-    )
+    return web.HTTPTooManyRequests(text="Too much is under way for your address. Try again in a moment.", headers=AFTER)
 
 
 def _later() -> web.HTTPException:
-    return web.HTTPServiceUnavailable(text="Too much comes in just now. Try again in a moment.", headers=AFTER)
+    return web.HTTPServiceUnavailable(text="Too much is under way just now. Try again in a moment.", headers=AFTER)

@@ -10,8 +10,9 @@ import nh3
 from aiohttp import web
 
 from context_store import evidence, views
+from hub.web.answers import stored
 from hub.web.guard import Route
-from hub.web.site import HUB, download, number
+from hub.web.site import HUB, download_headers, number
 
 HTML_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'self'"
 TEXT_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
@@ -43,21 +44,23 @@ async def _text(request: web.Request) -> web.Response:
     return web.Response(text=text, headers={"Content-Security-Policy": TEXT_POLICY})
 
 
-async def _attachment(request: web.Request) -> web.Response:
-    store, blobs = request.app[HUB].store, request.app[HUB].blobs
+async def _attachment(request: web.Request) -> web.StreamResponse:
+    store = request.app[HUB].store
     found = await store.read(views.attachment, number(request.match_info["message"]), number(request.match_info["n"]))
     if found is None or found.sha256 is None:
         raise web.HTTPNotFound
-    return download(await store.read(blobs.get, found.sha256), found.name or f"attachment-{found.n}")
+    return await stored(request, found.sha256, download_headers(found.name or f"attachment-{found.n}"))
 
 
-async def _raw(request: web.Request) -> web.Response:
+async def _raw(request: web.Request) -> web.StreamResponse:
     hub = request.app[HUB]
     found = await hub.store.read(evidence.raw_envelope, number(request.match_info["envelope"]))
-    if found is None or (found.raw is None and found.sha256 is None):
+    headers = download_headers(f"{found.instance}-{found.id}.raw") if found else {}
+    if found is not None and found.raw is not None:
+        return web.Response(body=found.raw, headers=headers)
+    if found is None or found.sha256 is None:
         raise web.HTTPNotFound
-    body = found.raw if found.raw is not None else await hub.store.read(hub.blobs.get, found.sha256 or b"")
-    return download(body, f"{found.instance}-{found.id}.raw")
+    return await stored(request, found.sha256, headers)
 
 
 async def _caught_raw(request: web.Request) -> web.Response:
@@ -65,7 +68,7 @@ async def _caught_raw(request: web.Request) -> web.Response:
     found = await request.app[HUB].store.read(evidence.caught_step, outbox, n)
     if found is None:
         raise web.HTTPNotFound
-    return download(found.body, f"{found.destination}-{outbox}-{n}.eml")
+    return web.Response(body=found.body, headers=download_headers(f"{found.destination}-{outbox}-{n}.eml"))
 
 
 ROUTES = (

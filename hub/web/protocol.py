@@ -1,10 +1,12 @@
 """aiohttp below the application: its answers to broken HTTP carry our headers and leave one line in the log.
 
 aiohttp answers these before any middleware or signal runs, names its own version, and logs a trace for each. And who
-connects must ask for something soon: aiohttp lets silence, and heads that never end, hold a file for an hour.
+connects must ask for something soon, and take what is answered: aiohttp lets silence, and heads that never end, hold a
+file for an hour, and an answer that nobody reads hold its memory for ever.
 """
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,11 +23,11 @@ log = structlog.get_logger("trunkline.web")
 class Connection(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ("_first", "_first_head", "waiting")
+    __slots__ = ("_first", "_first_head", "_takes", "waiting")
 
-    def __init__(self, manager: web.Server, *, first_head: float, **settings: Any) -> None:
+    def __init__(self, manager: web.Server, *, first_head: float, takes: float, **settings: Any) -> None:
         super().__init__(manager, **settings)
-        self._first_head = first_head
+        self._first_head, self._takes = first_head, takes
         self._first: asyncio.TimerHandle
         self.waiting: Waiting | None = None
         """Where this is a socket: what counts its bytes."""
@@ -33,6 +35,9 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Later heads, half of one too, are `keepalive_timeout`'s: aiohttp's timer knows only whole ones."""
         super().connection_made(transport)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: RFC 5482; counted while the peer's window is shut, too
+            connected = transport.get_extra_info("socket")
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._takes * 1000))
         self._first = self._loop.call_later(self._first_head, self._too_late)
 
     def _too_late(self) -> None:

@@ -6,6 +6,7 @@ from aiohttp import http_parser, web
 
 from hub.rooms import Rooms
 from hub.web import contents, login, now, plugged, portal, queries, record, sites, upkeep, visitors
+from hub.web.answers import ANSWERS, counted
 from hub.web.bodies import BODIES, Bodies
 from hub.web.guard import Route, mount, refuse_foreign_posts
 from hub.web.health import healthz, readyz
@@ -32,6 +33,8 @@ FIRST_HEAD = 30.0
 """Seconds in which a new connection has sent a whole head, however slowly; then it is closed. Bodies: `bodies`."""
 IDLE = 75.0
 """Seconds from an answer to the next whole head; then it is closed. Proxies keep an idle connection for less (60)."""
+TAKES = 30.0
+"""Seconds in which a peer takes something of what waits for it; then its connection is cut."""
 
 
 def make_app(hub: Rooms, operations: Operations) -> web.Application:
@@ -42,9 +45,9 @@ def make_app(hub: Rooms, operations: Operations) -> web.Application:
     """
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise RuntimeError("aiohttp's C HTTP parser is not in use: reinstall aiohttp from its wheel")
-    app = web.Application(middlewares=[errors, refuse_foreign_posts])
+    app = web.Application(middlewares=[errors, counted, refuse_foreign_posts])
     app[HUB], app[OPERATIONS] = hub, operations
-    app[SCRAPE], app[BODIES] = Scrape(hub), Bodies(hub.config.limits)
+    app[SCRAPE], app[BODIES], app[ANSWERS] = Scrape(hub), Bodies(hub.config.limits), Bodies(hub.config.limits, 1)
     app.on_response_prepare.append(add_headers)
     app[plugged.SOCKETS], app[plugged.POLLS] = WeakSet(), WeakSet()
     app[plugged.PAGES], app[plugged.ROOM] = {}, plugged.Room()
@@ -73,7 +76,9 @@ def make_app(hub: Rooms, operations: Operations) -> web.Application:
     return app
 
 
-def runner(app: web.Application, *, first_head: float = FIRST_HEAD, idle: float = IDLE) -> web.AppRunner:
+def runner(
+    app: web.Application, *, first_head: float = FIRST_HEAD, idle: float = IDLE, takes: float = TAKES
+) -> web.AppRunner:
     """Bodies stay packed (signatures are over bytes as sent, and nothing unpacks to gigabytes); no access log."""
     return Runner(
         app,
@@ -82,4 +87,5 @@ def runner(app: web.Application, *, first_head: float = FIRST_HEAD, idle: float 
         lingering_time=LINGER,
         keepalive_timeout=idle,
         first_head=first_head,
+        takes=takes,
     )

@@ -260,11 +260,12 @@ def file_name(name: str) -> str:
     return _UNPRINTABLE.sub("_", last)[-150:].strip(" .") or "attachment"
 
 
-def download(body: bytes, name: str) -> web.Response:
+def download_headers(name: str) -> dict[str, str]:
     """Bytes from outside: always a download, never shown or guessed at, whatever they say that they are."""
     plain = file_name(name)
     ascii_name = plain.encode("ascii", "replace").decode().replace("?", "_")
-    response = web.Response(body=body, content_type="application/octet-stream")
-    response.headers["Content-Disposition"] = f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(plain)}"
-    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    return response
+    return {
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(plain)}",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote, unquote
 
 from plugins.fit import roles
-from plugins.model import Fold, Identity, Media, MediaRef, Page, Person, Reply, Request
+from plugins.model import Fold, Identity, MediaRef, Page, Person, Reply, Request
 from plugins.testing.crossing import cross
 from plugins.testing.stubs import START
 from plugins.visits import Help, Notice, OwnLine, OwnQuery, Service, Wishes
@@ -60,10 +60,12 @@ class StubVisits:
         )  # fmt: skip
         return [own, OwnLine(id="2", side="desk", channel="chat", at=START, text=ODD, automatic=True)]
 
-    async def attachment(self, person: Person, line: str, n: int) -> Media | None:
+    async def attachment(self, person: Person, line: str, n: int) -> MediaRef | None:
         if person not in self._people or (line, n) != ("1", 0):
             return None
-        return Media(name=f"{ODD}\r\nX-Injected: 1", type="text/html", data=f"{mark(person)} {ODD}".encode())
+        return MediaRef(
+            sha256=mark(person).encode().hex().ljust(64, "0"), name=f"{ODD}\r\nX-Injected: 1", type="text/html", size=7
+        )
 
     async def wishes(self, person: Person) -> Wishes:
         return (
@@ -182,7 +184,8 @@ class SiteChecks:
 
 
 def _text(reply: Reply) -> str:
-    return repr(reply.headers) + reply.body.decode(errors="replace")
+    """What it shows; the blobs that `StubVisits` names say whose they are."""
+    return repr(reply.headers) + (reply.body + bytes.fromhex(reply.blob)).decode(errors="replace")
 
 
 def _hostile(paths: Sequence[str]) -> Iterator[tuple[str, str, Mapping[str, str]]]:

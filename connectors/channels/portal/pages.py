@@ -122,12 +122,14 @@ class Pages:
         if not (n.isascii() and n.isdigit() and len(n) < 4):
             return None
         found = await visit.desk.attachment(person, line, int(n))
-        if found is None or found.data is None:
+        if found is None:
             return None
         name = "".join(c if c.isalnum() or c in " .-_()" else "_" for c in found.name)[-120:].strip(" .") or "file"
         # never shown, whatever it says that it is
         disposition = f"attachment; filename=\"file\"; filename*=UTF-8''{quote(name)}"
-        return Reply(body=found.data, type="application/octet-stream", headers=(("Content-Disposition", disposition),))
+        return Reply(
+            blob=found.sha256, type="application/octet-stream", headers=(("Content-Disposition", disposition),)
+        )
 
     async def _service(self, visit: Visit) -> Shown | None:
         wanted = "/".join(visit.path[1:])
