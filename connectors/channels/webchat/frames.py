@@ -33,6 +33,7 @@ the conversation follows from the proof alone, and one frame has both marks.
 """
 
 import json
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -77,11 +78,16 @@ class File(Struct, frozen=True, kw_only=True, tag_field="t", tag="file"):
 
 
 class Seen(Struct, frozen=True, kw_only=True, tag_field="t", tag="seen"):
-    """`at` is the line's own, as it came: the hub keeps marks by time."""
+    """`at` is the line's own, as it came: the hub keeps marks by time. One that no line can have is refused at once."""
 
     state: Literal["delivered", "read"]
     seq: Annotated[int, Meta(ge=1, lt=1 << 31)]
-    at: Annotated[str, Meta(max_length=40)]
+    at: Annotated[datetime, Meta(tz=True)]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: some years are too early for the store."""
+        if self.at.year < 2000:
+            raise ValueError("no line is that old")
 
 
 class Typing(Struct, frozen=True, kw_only=True, tag_field="t", tag="typing"):

@@ -161,10 +161,15 @@ class Talk:
         await self._link.send(frame("ack", cid=cid, id=received.receipt))
 
     async def _mark(self, said: str, given: Seen) -> None:
-        """Each line once, and none that the window can't have: marks fill no disk."""
+        """Each line once, and none that the window can't have: marks fill no disk.
+
+        A poll is a connection of its own and remembers no mark, so the journal has to tell that it stood: whatever else
+        is in the frame, a line is marked only once.
+        """
         if self._marked.get(given.state, 0) < given.seq <= self._shown:
             self._marked[given.state] = given.seq
-            await self._hub.receive(self._envelope(said, "seen", f"{given.state}/{given.seq}"))
+            mark = f"{given.state}/{given.seq}"
+            await self._hub.receive(self._envelope(said, "seen", mark, fingerprint=mark.encode()))
         await self._link.send(frame("seen", state=given.state, seq=given.seq))
 
     async def _leave(self, given: File) -> None:
@@ -181,13 +186,14 @@ class Talk:
     async def _refuse(self, cid: str, why: str) -> None:
         await self._link.send(frame("refused", cid=cid, why=why))
 
-    def _envelope(self, said: str, what: str, name: str) -> Envelope:
+    def _envelope(self, said: str, what: str, name: str, fingerprint: bytes = b"") -> Envelope:
         visitor = self._visitor
         facts = {"what": what, "thread": visitor.thread, "who": visitor.who}
         known = {"issuer": visitor.issuer, "name": visitor.name, "email": visitor.email}
         return Envelope(
             key=f"{visitor.thread}/{name}", raw=said.encode("utf-8", "replace"), at=self._hub.clock.now(),
             lane=visitor.thread, facts=facts | {key: value for key, value in known.items() if value},
+            fingerprint=fingerprint,
         )  # fmt: skip
 
     async def _slow_down(self) -> None:

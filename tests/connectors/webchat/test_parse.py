@@ -162,6 +162,21 @@ def test_unreadable_frame_is_parked(chat):
     assert item.park
 
 
+@pytest.mark.parametrize("at", ["x0", "", "2026-11-21T11:59:00", "0001-01-01T00:00:00+00:00"])
+def test_mark_that_cannot_be_read_waits_for_nobody(chat, at):
+    """Such ones stand in journals of before they were refused at the door."""
+    item = only(chat, seen(at=at))
+    assert isinstance(item, Skipped)
+    assert not item.park
+
+
+def test_line_nested_too_deeply_for_any_window_waits_for_nobody(chat):
+    """The door may have had room for some levels more than the thread that parses."""
+    item = only(chat, line(raw=frame(x=1).replace(b"1}", b"[" * 5000 + b"]" * 5000 + b"}")))
+    assert isinstance(item, Skipped)
+    assert not item.park
+
+
 def test_file_is_a_message_with_the_file(chat):
     (message,) = chat.parse(chat.verify(upload(chat, b"the log")))
     assert isinstance(message, Message)
