@@ -34,6 +34,18 @@ async def test_another_persons_query_is_like_one_that_is_not_there(desk, people)
     assert bob.reference not in await ann.browser.page("queries")
 
 
+async def test_a_large_attachment_comes_whole_and_its_length_alone_where_that_is_asked(desk, people):
+    large = bytes(range(256)) * 2000
+    ann = await wrote(desk, people, media=[Media(name="a.bin", type="image/png", data=large)])
+    href = re.search(r'href="(/p/portal/q/[^"]+/file/[^"]+)"', await ann.query())[1]
+    async with ann.browser.web.get(href) as answer:
+        assert (await answer.read() == large, answer.content_length) == (True, len(large))
+        assert answer.headers["Content-Type"] == "application/octet-stream"
+        assert answer.headers["Content-Disposition"].startswith("attachment")
+    async with ann.browser.web.head(href) as answer:
+        assert (await answer.read(), answer.content_length) == (b"", len(large))
+
+
 async def test_attachments_are_the_persons_own_and_always_downloads(desk, people):
     page_file = Media(name="../a<b>.html", type="text/html", data=b"<script>x</script>")
     ann, bob = await wrote(desk, people, media=[page_file]), await wrote(desk, people)
