@@ -55,6 +55,7 @@ __all__ = [
     "load_config",
     "load_place",
     "load_plugins",
+    "overriding",
     "read_document",
 ]
 
@@ -130,6 +131,11 @@ def config_path(given: Path | None = None, environ: Mapping[str, str] = ENVIRON)
     return Path(given or environ.get("TRUNKLINE_CONFIG") or DEFAULT_FILE)
 
 
+def overriding(environ: Mapping[str, str] = ENVIRON) -> list[str]:
+    """Variables that are set and lead to a configuration or a store, whatever lies in the working folder."""
+    return [name for name in ("TRUNKLINE_CONFIG", "TRUNKLINE_STORE") if environ.get(name)]
+
+
 def fault_switches(environ: Mapping[str, str] = ENVIRON) -> tuple[str, str]:
     """For fault tests alone: where the process kills itself, and which protections it leaves out."""
     return environ.get("TRUNKLINE_CRASH", ""), environ.get("TRUNKLINE_UNPROTECTED", "")
@@ -193,7 +199,7 @@ def load_config(
         file=path.resolve(),
         data=place.data,
         rules=place.rules,
-        blobs=reader.base / hub.blobs if hub.blobs else place.data / "blobs",
+        blobs=place.blobs,
         store=place.store,
         fabric=hub.fabric,
         fabric_password=hub.fabric_password,
@@ -245,6 +251,7 @@ class Place(Struct, frozen=True, kw_only=True):
     data: Path
     store: str
     rules: Path
+    blobs: Path
 
 
 def load_place(path: Path, environ: Mapping[str, str] = ENVIRON) -> Place:
@@ -334,7 +341,8 @@ class _Reader:
         """Absolute, so that no working folder matters."""
         data = self.base / hub.data
         store = self._store(hub.store) or f"sqlite:///{data / 'trunkline.db'}"
-        return Place(data=data, store=store, rules=self.base / hub.rules)
+        blobs = self.base / hub.blobs if hub.blobs else data / "blobs"
+        return Place(data=data, store=store, rules=self.base / hub.rules, blobs=blobs)
 
     def _store(self, written: str) -> str:
         """The store's address, TRUNKLINE_STORE first."""

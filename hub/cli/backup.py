@@ -4,18 +4,18 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy import make_url
 
+from context_store import examine, reader
 from hub.cli.access import path_of, place
-from hub.cli.common import DEFAULT, WELL, CommandError, Common, private
-from hub.cli.output import as_json, err, progress, say, size, visible
-from hub.config import Place
-
-SKIPPED = (".sock", ".owner", "-wal", "-shm", "-journal")
-"""Ends of names: they belong to a running process or to the database, which is copied by itself."""
+from hub.cli.backup_plan import Plan, dotted, rewritten
+from hub.cli.common import DEFAULT, UNWELL, WELL, CommandError, Common, private
+from hub.cli.output import as_json, complain, err, progress, say, size, visible
+from hub.config import Place, overriding
 
 
 def backup(folder: Path, *, common: Common = DEFAULT) -> int:
@@ -31,46 +31,76 @@ def backup(folder: Path, *, common: Common = DEFAULT) -> int:
         Must not exist yet, or be empty.
     """
     where, config = place(common), path_of(common).resolve()
-    base = config.parent
-    if folder.exists() and any(folder.iterdir()):
-        raise CommandError(f"{folder} is not empty: a backup gets a folder of its own")
+    planned = Plan(config, where, folder)
     try:
         with private():
-            folder.mkdir(parents=True, exist_ok=True)
+            _new(folder)
+            lost = _lost(where)
+            _write(folder / config.name, rewritten(config.read_bytes(), planned.settings))
             with err.status("Copying the database"):
-                database = _database(where, folder, base)  # before the files: each of its rows then finds its file
-            files = [*_files(where.data, database), config, where.rules]
+                _database(where, planned.database, folder / planned.target)
             with progress() as bar:
-                for file in bar.track(files, description="Copying files"):
-                    _copy(file, _inside(folder, file, base))
+                for target, file in bar.track(planned.files().items(), description="Copying files"):
+                    _copy(file, folder / target)
     except OSError as error:
         raise CommandError(f"the backup is not whole: {error}") from error
+    _tell(folder, planned, lost, common)
+    return UNWELL if lost else WELL
+
+
+def _new(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise CommandError(f"{folder} is a file: a backup gets a folder of its own")
+    if folder.exists() and any(folder.iterdir()):
+        raise CommandError(f"{folder} is not empty: a backup gets a folder of its own")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _lost(where: Place) -> Sequence[bytes]:
+    """Large files that the store names and that are not there: `blobs` may lie on a disk that is away."""
+    if not where.data.is_dir():
+        raise CommandError(f"there is no data at {where.data} yet")
+    with reader.reading(where.store) as conn:
+        return examine.blobs(conn, where.blobs).missing
+
+
+def _tell(folder: Path, planned: Plan, lost: Sequence[bytes], common: Common) -> None:
     total = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    settings = {dotted(keys): value for keys, value in planned.settings.items()}
+    before = list(_before(planned))
     if common.json:
-        as_json({"folder": str(folder), "bytes": total})
-    else:
-        say(visible(f"{folder}: {size(total)}. It holds messages and keys: keep it like the original."), style="green")
-    return WELL
+        outside = {name: str(path) for name, path in planned.outside.items()}
+        missing = [sha.hex() for sha in lost]
+        told = {"settings": settings, "outside": outside, "before_serving": before, "missing": missing}
+        as_json({"folder": str(folder), "bytes": total, **told})
+        return
+    say(visible(f"{folder}: {size(total)}. It holds messages and keys: keep it like the original."), style="green")
+    for name, value in settings.items():
+        say(visible(f"Its configuration says {name} = {value}"))
+    for name, path in planned.outside.items():
+        say(visible(f"Not copied, it lies elsewhere: {path} ({name})"), style="yellow")
+    for line in before:
+        say(f"Before it is served: {line}", style="yellow")
+    if lost:
+        complain(f"the backup is not whole: {len(lost)} large files are missing in the original, see trunkline doctor")
 
 
-def _inside(folder: Path, file: Path, base: Path) -> Path:
-    """Where a file goes: at its place beside the configuration, so that a backup is a folder to serve from."""
-    return folder / (file.relative_to(base) if file.is_relative_to(base) else file.name)
+def _before(planned: Plan) -> Iterator[str]:
+    """What no copied file can say, and without which a restored hub would work on the original's database."""
+    if planned.database is None:
+        yield "let `store`, or TRUNKLINE_STORE, name the PostgreSQL that the dump was restored into"
+    for name in overriding():
+        if planned.database is not None or name != "TRUNKLINE_STORE":
+            yield f"unset {name}, which wins over the copied configuration"
 
 
-def _database(where: Place, folder: Path, base: Path) -> Path | None:
-    """Copy it; returns the SQLite file, None where it is none."""
-    url = make_url(where.store)
-    if url.drivername != "sqlite":
-        _dump(where.store, folder / "trunkline.dump")
-        return None
-    path = Path(str(url.database))
-    if not path.is_file():
-        raise CommandError(f"there is no store at {path} yet")
-    target = _inside(folder, path, base)
+def _database(where: Place, path: Path | None, target: Path) -> None:
+    if path is None:
+        _dump(where.store, target)
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     # One step, because a copy in pieces begins again with each write of the hub; readers don't hold it up.
-    source, copy = sqlite3.connect(f"file:{path}?mode=ro", uri=True), sqlite3.connect(target)
+    source, copy = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True), sqlite3.connect(target)
     try:
         source.backup(copy)
         # The copy alone is whole: no WAL beside it that a restore could forget.
@@ -82,7 +112,6 @@ def _database(where: Place, folder: Path, base: Path) -> Path | None:
     if wrong:
         raise CommandError(f"the copy is damaged: {wrong[0]}; is the original? see trunkline doctor")
     _sync(target)
-    return path
 
 
 def _dump(store: str, target: Path) -> None:
@@ -100,12 +129,6 @@ def _dump(store: str, target: Path) -> None:
     _sync(target)
 
 
-def _files(data: Path, database: Path | None) -> Iterator[Path]:
-    for file in sorted(data.rglob("*")):
-        if file.is_file() and not file.name.endswith(SKIPPED) and file != database:
-            yield file
-
-
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -113,6 +136,11 @@ def _copy(source: Path, target: Path) -> None:
         os.utime(target, (source.stat().st_atime, source.stat().st_mtime))
     except FileNotFoundError:
         return  # swept meanwhile: no row of the copied database names it
+    _sync(target)
+
+
+def _write(target: Path, content: bytes) -> None:
+    target.write_bytes(content)
     _sync(target)
 
 
