@@ -80,7 +80,23 @@ def corrections(conn: Connection, after: int, page: int = PAGE) -> Iterator[Corr
         e.kind == "query.set", e.actor.startswith("agent:"), e.body.is_not(None)
     )
     for row in _paged(conn, wanted, e.id, after, page):
-        yield Correction(id=row.id, query_id=row.subject_id, said=msgspec.json.decode(row.body)["is"])
+        yield Correction(id=row.id, query_id=row.subject_id, said=_said(row.body))
+
+
+def agents_word(conn: Connection, query: int, field: str) -> str:
+    """What an agent said last of this field of a root; "": nobody did, took it back, or it was erased."""
+    e = t.events.c
+    wanted = select(e.body).where(
+        e.subject_id == query, e.kind == "query.set", e.actor.startswith("agent:"), e.body.is_not(None)
+    )
+    said = [_said(body) for body in conn.scalars(wanted.order_by(e.id))]
+    return str(next((each[field] for each in reversed(said) if field in each), ""))
+
+
+def _said(body: str) -> dict[str, Any]:
+    """Of an agent's change what the agent said, without what followed by itself (`set_by`)."""
+    event = msgspec.json.decode(body)
+    return {field: value for field, value in event["is"].items() if field not in event.get("set_by", {})}
 
 
 def _paged(conn: Connection, wanted: Select[Any], key: Any, after: int, page: int) -> Iterator[Any]:

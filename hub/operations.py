@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from context_store import answering, pending, people
 from context_store import outbox as rows
 from context_store.answering import SETTABLE, STATES, Matter
+from context_store.decided import agents_word
 from context_store.text import canonical
 from context_store.times import to_millis
 from hub.acting import TRIES, leave, matter_of
@@ -30,6 +31,7 @@ from hub.rooms import Rooms
 from hub.rules_edit import rules_edit  # noqa: F401
 from hub.staff import add_agent, disable_agent, reset_agent  # noqa: F401  # operations too, found here by their names
 from hub.user_records import set_user  # noqa: F401
+from routing.decide import MATRIX
 
 BESIDE = ("assignee", "tags")
 """What can be set beside the plain fields."""
@@ -43,9 +45,10 @@ async def set_query(hub: Rooms, actor: str, reference: str, changes: Mapping[str
     for _ in range(TRIES):
         matter = await matter_of(hub, reference)
         values = await _checked(hub, changes)
-        if await hub.store.write(_set, hub, matter, actor, values, dict(changes)):
+        given = await hub.store.write(_set, hub, matter, actor, values, dict(changes))
+        if given is not None:
             hub.fabric.wake("events")
-            return {"reference": matter.reference, **{name: str(value) for name, value in changes.items()}}
+            return {"reference": matter.reference, **{name: str(value) for name, value in changes.items()}, **given}
     raise ValueError(f"{reference} changes all the time: try again")
 
 
@@ -93,15 +96,31 @@ async def _agent(hub: Rooms, login: str) -> int:
 
 def _set(
     conn: Connection, hub: Rooms, matter: Matter, actor: str, values: dict[str, Any], said: dict[str, Any]
-) -> bool:
-    now = to_millis(hub.clock.now())
-    if not answering.change(conn, matter, values, now):
-        return False
+) -> dict[str, str] | None:
+    """What followed from it by itself; None if somebody changed the query meanwhile."""
+    now, follows = to_millis(hub.clock.now()), _by_matrix(conn, hub, matter, values)
+    if not answering.change(conn, matter, {**values, **follows}, now):
+        return None
+    said |= follows
     was: dict[str, Any] = {name: matter.values[name] for name in said if name in matter.values}
     if "tags" in said:
         was["tags"], said = matter.tags, said | {"tags": _tags(said["tags"])}
-    leave(conn, hub, "query.set", matter.id, actor, {"was": was, "is": said})
-    return True
+    body: dict[str, Any] = {"was": was, "is": said}
+    if follows:
+        body["set_by"] = dict.fromkeys(follows, MATRIX)
+    leave(conn, hub, "query.set", matter.id, actor, body)
+    return follows
+
+
+def _by_matrix(conn: Connection, hub: Rooms, matter: Matter, values: Mapping[str, Any]) -> dict[str, str]:
+    """Another impact or urgency is another priority, unless an agent gave one: a person's word wins."""
+    if values.keys().isdisjoint({"impact", "urgency"}) or "priority" in values:
+        return {}
+    now = {**matter.values, **values}
+    priority = hub.rules.current.matrix.get(now["impact"], {}).get(now["urgency"])
+    if priority in (None, now["priority"]) or agents_word(conn, matter.id, "priority"):
+        return {}
+    return {"priority": priority}
 
 
 async def merge(hub: Rooms, actor: str, user: int, other: int, why: str) -> dict[str, str]:

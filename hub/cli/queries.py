@@ -140,7 +140,7 @@ def set_(
     service: str | None = None,
     impact: Literal["person", "team", "department", "organisation"] | None = None,
     urgency: Literal["low", "medium", "high", "critical"] | None = None,
-    priority: Annotated[str | None, Parameter(help="P1 to P5; else the matrix gives it.")] = None,
+    priority: Annotated[str | None, Parameter(help="P1 to P5, and it stays; else the matrix gives it.")] = None,
     value_stream: str | None = None,
     team: Annotated[str | None, Parameter(help='A team\'s slug; "" for none.')] = None,
     assignee: Annotated[str | None, Parameter(help='An agent\'s login; "" for nobody.')] = None,

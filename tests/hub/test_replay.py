@@ -57,6 +57,17 @@ async def test_last_word_of_an_agent_is_a_correction(desk: Desk):
     assert (one.outcome["type"], one.outcome["service"], one.outcome["target"]) == ("incident", "printing", "tool")
 
 
+async def test_priority_that_followed_by_the_matrix_is_no_correction(desk: Desk):
+    await desk.say(message(text="the plotter is stuck"))
+    (reference,) = await desk.references()
+    await desk.operate("set_query", "eve", reference, {"impact": "organisation"})
+    (one,) = await judged(desk)
+    assert one.corrected == {"impact"}
+    await desk.operate("set_query", "eve", reference, {"priority": "P1"})
+    (one,) = await judged(desk)
+    assert one.corrected == {"impact", "priority"}
+
+
 async def test_what_came_back_to_the_rules_word_and_what_no_rule_can_set_are_no_corrections(desk: Desk):
     await desk.say(message(text="the plotter is stuck"))
     (reference,) = await desk.references()

@@ -12,6 +12,7 @@ PROMISING = RULES.replace(
     "[default]",
     """
 [targets]
+P1 = { first_response = "15m" }
 P2 = { first_response = "1h", resolution = "4h" }
 P4 = { first_response = "8h" }
 [default]""",
@@ -129,6 +130,36 @@ async def test_another_priority_is_another_promise(promising: Desk):
     await promising.operate("set_query", "eve", reference, {"priority": "P4"})
     found = await standing(promising)
     assert {one: clock.promised for one, clock in found.items()} == {"first_response": 8 * HOUR}
+
+
+@pytest.mark.parametrize("changes", [{"impact": "organisation", "urgency": "critical"}, {"urgency": "critical"}])
+async def test_priority_follows_a_corrected_impact_or_urgency_by_the_matrix(promising: Desk, changes: dict[str, str]):
+    await promising.say(message(text="vpn"))
+    (reference,) = await promising.references()
+    told = await promising.operate("set_query", "eve", reference, changes)
+    assert told == {"reference": reference, **changes, "priority": "P1"}
+    assert await promising.column("SELECT priority FROM queries") == ["P1"]
+    found = await standing(promising)
+    assert {one: clock.promised for one, clock in found.items()} == {"first_response": HOUR // 4}
+    (body,) = await promising.column("SELECT body FROM events WHERE kind = 'query.set'")
+    event = msgspec.json.decode(body)
+    assert (event["was"]["priority"], event["is"]["priority"], event["set_by"]) == ("P2", "P1", {"priority": "matrix"})
+
+
+async def test_priority_that_an_agent_set_stays_until_an_agent_takes_it_back(promising: Desk):
+    await promising.say(message(text="vpn"))
+    (reference,) = await promising.references()
+    for changes, priority in (
+        ({"priority": "P4", "impact": "organisation"}, "P4"),
+        ({"urgency": "critical"}, "P4"),
+        ({"priority": ""}, ""),
+        ({"impact": "person"}, "P2"),
+        ({"urgency": "medium"}, "P4"),
+        ({"urgency": ""}, "P4"),
+        ({"type": "request"}, "P4"),
+    ):
+        await promising.operate("set_query", "eve", reference, changes)
+        assert await promising.column("SELECT priority FROM queries") == [priority], changes
 
 
 async def test_reopened_query_runs_on_without_the_time_between(promising: Desk):
