@@ -50,8 +50,13 @@ def _write(path: Path, text: str, config: Config, before: RuleSet) -> None:
     checked(text.encode(), path.name, config, before)
     beside = path.with_name(f".{path.name}.new")
     try:
-        beside.write_text(text, encoding="utf-8", newline="")
-        os.chmod(beside, path.stat().st_mode & 0o777)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        try:
+            beside.write_text(text, encoding="utf-8", newline="")
+            os.chmod(beside, path.stat().st_mode & 0o777)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        what = f"{path.name} can't be written: {error.strerror}"
+        fix = f"let the hub write in {path.parent} (ReadWritePaths= in its unit), or edit the file yourself"
+        raise ValueError(f"{what}; {fix}") from error

@@ -83,3 +83,14 @@ async def test_edit_that_the_file_would_be_refused_for_changes_nothing(desk: Des
     assert desk.hub.rules.current is before
     assert (desk.folder / "rules.toml").read_bytes() == text
     assert list(desk.folder.glob(".rules*")) == []
+
+
+async def test_edit_that_can_not_be_written_says_what_to_do(desk: Desk):
+    before, text = desk.hub.rules.current, (desk.folder / "rules.toml").read_bytes()
+    (desk.folder / ".rules.toml.new").mkdir()  # in the way, also of root, whom no mode stops
+    edit = {"do": "set", "rule": "vpn", "key": "set.type", "value": "request"}
+    with pytest.raises(ValueError, match="can't be written: ") as caught:
+        await desk.operate("rules_edit", "eve", [edit])
+    assert f"let the hub write in {desk.folder} (ReadWritePaths= in its unit)" in str(caught.value)
+    assert desk.hub.rules.current is before
+    assert (desk.folder / "rules.toml").read_bytes() == text
