@@ -46,8 +46,9 @@ async def rules_edit(hub: Rooms, actor: str, edits: Sequence[Mapping[str, Any]],
 
 
 def _write(path: Path, text: str, config: Config, before: RuleSet) -> None:
-    """Checked first, and written beside the file: it is the old one or the new one, whole."""
+    """Checked first, and written beside the file that a link leads to: it is the old one or the new one, whole."""
     checked(text.encode(), path.name, config, before)
+    path = path.resolve()
     beside = path.with_name(f".{path.name}.new")
     try:
         try:

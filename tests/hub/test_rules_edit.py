@@ -85,6 +85,20 @@ async def test_edit_that_the_file_would_be_refused_for_changes_nothing(desk: Des
     assert list(desk.folder.glob(".rules*")) == []
 
 
+async def test_edit_of_a_linked_file_changes_the_file_and_keeps_link_and_mode(desk: Desk):
+    link = desk.folder / "rules.toml"
+    file = desk.folder / "elsewhere" / "of-ours.toml"
+    file.parent.mkdir()
+    link.rename(file)
+    file.chmod(0o640)
+    link.symlink_to("elsewhere/of-ours.toml")
+    await desk.operate("rules_edit", "eve", [{"do": "set", "rule": "vpn", "key": "set.type", "value": "request"}])
+    assert link.is_symlink()
+    assert 'set.type = "request"' in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert list(file.parent.iterdir()) == [file]
+
+
 async def test_edit_that_can_not_be_written_says_what_to_do(desk: Desk):
     before, text = desk.hub.rules.current, (desk.folder / "rules.toml").read_bytes()
     (desk.folder / ".rules.toml.new").mkdir()  # in the way, also of root, whom no mode stops
