@@ -12,6 +12,7 @@ from plugins.settings import choices, in_words
 from routing.decide import decide
 from routing.explain import check_in_words, explain
 from routing.facts import Attachment, Facts, History, Person, Sender
+from routing.fields import FIELDS
 from routing.matrix import Impact, Priority, Urgency
 from routing.model import Decision, QueryType, RuleSet
 from routing.places import Report
@@ -76,6 +77,11 @@ class Example(Struct, frozen=True, kw_only=True):
     expect: Expected
 
 
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    **{name: FIELDS[name].allowed for name in ("channel", "direction", "kind")},
+    "automatic": ("", *FIELDS["automatic_kind"].allowed),  # "": a person wrote it
+}
+"""What no message can be but one of: an example of another would hold, and say nothing of what comes."""
 _PARTS: Mapping[str, type[Struct]] = {"message": ExampleMessage, "user": Person, "expect": Expected}
 
 
@@ -114,6 +120,11 @@ def _check(table: Any, kind: type[Struct], path: str, report: Report) -> bool:
         except msgspec.ValidationError as error:
             inside = str(error).partition(" - at `$")[2].rstrip("`")
             report(f"{path}.{key}{inside}", *_wrong(types[key], value, error, inside))
+            sound = False
+            continue
+        words = _WORDS.get(key) if kind is ExampleMessage else None
+        if words and value is not None and value not in words:
+            report(f"{path}.{key}", f"unknown value {value!r}", f"allowed: {', '.join(filter(None, words))}")
             sound = False
     return sound
 

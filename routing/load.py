@@ -121,7 +121,7 @@ class _Loader:
             self._lint(rules)
             self._unused(catalogue)
             self._strangers(rules, default)
-            self._expected(rules, examples)
+            self._named_in(examples, rules)
         self._fail()
         read: dict[str, object] = {}
         if not accepted:
@@ -270,11 +270,13 @@ class _Loader:
             fix = f"there are: {', '.join(sorted(self._known[kind])) or 'none'}"
             report(key, f"there is no {kind} {name!r}", fix)
 
-    def _expected(self, rules: Sequence[Reading], examples: Sequence[tuple[Example | None, Report]]) -> None:
+    def _named_in(self, examples: Sequence[tuple[Example | None, Report]], rules: Sequence[Reading]) -> None:
         names = {DEFAULT, *(each.rule.name for each in rules)} if examples else ()
         for example, report in examples:
             if example and example.expect.rule is not None and example.expect.rule not in names:
                 report("expect.rule", f"there is no rule {example.expect.rule!r}", "")
+            if example and example.facts.instance is not None:
+                self._tell(self._lost([("message.instance", "instance", example.facts.instance)]), report)
 
     def _reading(self, number: int, pieces: list[Piece]) -> Reading:
         """Drops the table: all of them and what they are read as would be the most memory that a load needs."""

@@ -54,6 +54,30 @@ def test_example_that_expects_a_rule_that_is_not_there_is_told_beside_other_mist
     ]
 
 
+def test_example_of_a_message_that_can_not_be_is_told_in_the_words_of_conditions():
+    message = 'channel = "emial", kind = "maill", direction = "sideways", automatic = "robot", instance = "nosuch"'
+    example = f'[[example]]\nmessage = {{ {message} }}\nexpect = {{ type = "unknown" }}\n'
+    asked = rule('channel = "emial"\nkind = "maill"\ndirection = "sideways"\nautomatic_kind = "robot"')
+    in_rule = [problem.partition(": when.")[2] for problem in problems(asked + DEFAULT)]
+    in_example = [problem.partition(": message.")[2] for problem in problems(DEFAULT + example)]
+    assert len(in_example) == 4
+    assert in_example == [problem.replace("automatic_kind", "automatic") for problem in in_rule]
+
+
+def test_example_over_an_instance_that_is_not_there_is_told_where_instances_are_known():
+    example = '[[example]]\nmessage = { instance = "nosuch" }\nexpect = { type = "unknown" }\n'
+    at = f"rules.toml:{DEFAULT.count(chr(10)) + 2}"
+    assert problems(DEFAULT + example, KNOWN) == [
+        f"{at}: example 1: message.instance: there is no instance 'nosuch' (there are: mail)"
+    ]
+    assert load_rules(DEFAULT + example), "without a configuration nobody knows"
+    assert load_rules(DEFAULT + example.replace("nosuch", "mail"), known=KNOWN)
+
+
+def test_example_may_say_that_a_person_wrote_it():
+    assert load_rules(DEFAULT + '[[example]]\nmessage = { automatic = "" }\nexpect = { type = "unknown" }\n')
+
+
 def test_broken_or_nameless_rules_shadow_nothing_and_are_not_judged_by_others():
     stop = "stop = true"
     broken = rule('channel = "email"\nchanel = "x"', "broken", more=stop)
