@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from context_store.announcements import announcements
 from context_store.times import to_millis
 from hub.cli.access import perform, reading
-from hub.cli.common import DEFAULT, WELL, Common
+from hub.cli.common import DEFAULT, ID, WELL, Common
 from hub.cli.output import as_json, say, table, when
 from hub.clock import SystemClock
 
@@ -66,7 +66,9 @@ def list_(
     return WELL
 
 
-def end(number: int, *, common: Common = DEFAULT) -> int:
+def end(
+    number: Annotated[int, Parameter(help="Its id in `announce list`.", validator=ID)], *, common: Common = DEFAULT
+) -> int:
     """It is over now.
 
     trunkline announce end 123456789

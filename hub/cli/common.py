@@ -48,7 +48,16 @@ class Unreachable(CommandError):
     code: ClassVar[int] = AWAY
 
 
-Limit = Annotated[int, Parameter(help="At most so many.", validator=Number(gte=1))]
+Limit = Annotated[int, Parameter(help="At most so many.", validator=Number(gte=1, lte=1_000_000))]
+LARGEST = (1 << 63) - 1
+"""Of ids: what both databases hold."""
+ID = Number(gte=0, lte=LARGEST)
+
+
+def id_of(text: str) -> int | None:
+    """None: it is no number, or larger than any id."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+    return number if number is None or number <= LARGEST else None
 
 
 @Parameter(name="*")

@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 from context_store import evidence, rederive
 from context_store.evidence import ParkedEnvelope, ParkedWork
 from context_store.references import envelope_of
+from context_store.times import to_millis
 from hub.cli.access import perform, reading
-from hub.cli.common import DEFAULT, WELL, Absent, Common, Limit, Usage
+from hub.cli.common import DEFAULT, WELL, Absent, Common, Limit, Usage, id_of
 from hub.cli.output import as_json, err, progress, say, size, table, visible, when
 
 SHARE = 500
@@ -133,15 +134,18 @@ def reprocess(
 
 
 def _since(common: Common, since: datetime) -> list[int]:
-    moment = (since if since.tzinfo else since.astimezone()).astimezone(UTC)
+    try:
+        moment = (since if since.tzinfo else since.astimezone()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # the first and last days of all years, in some zones
+        raise Usage(f"--since {since.date()}: expected a date that clocks here can tell") from error
     with reading(common) as conn:
-        return rederive.settled_ids(conn, int(moment.timestamp() * 1000))
+        return rederive.settled_ids(conn, to_millis(moment))
 
 
 def _number(item: str) -> int:
-    if item.isascii() and item.isdigit() and len(item) < 20:
-        return int(item)
-    number = envelope_of(item)
+    number = id_of(item)
+    if number is None:
+        number = envelope_of(item)
     if number is None:
         raise Absent(f"{visible(item)} is neither an id nor a receipt number")
     return number

@@ -15,7 +15,7 @@ from context_store.references import canonical_reference
 from context_store.shapes import ClockView, QueryFilter, QueryView
 from hub.cli import lists
 from hub.cli.access import perform, reading
-from hub.cli.common import DEFAULT, WELL, Absent, CommandError, Common, Limit, Usage
+from hub.cli.common import DEFAULT, ID, WELL, Absent, CommandError, Common, Limit, Usage
 from hub.cli.output import as_json, out, say, size, table, visible, when
 from hub.plain import read_plain
 from plugins import Media
@@ -87,7 +87,7 @@ def reply(
     text: Annotated[str, Parameter(help='The answer; "-" reads it from standard input.', allow_leading_hyphen=True)],
     *,
     to_message: Annotated[
-        int | None, Parameter(help="Answer this message, by its id in --json; else the newest.")
+        int | None, Parameter(help="Answer this message, by its id in --json; else the newest.", validator=ID)
     ] = None,
     internal: Annotated[bool, Parameter(help="A note that only agents see.", negative="")] = False,
     attach: Annotated[

@@ -6,13 +6,13 @@ from cyclopts import Parameter
 
 from context_store import search as found_in
 from hub.cli.access import reading
-from hub.cli.common import DEFAULT, WELL, Common, Limit
+from hub.cli.common import DEFAULT, ID, WELL, Common, Limit
 from hub.cli.output import as_json, minute, say, table
 
 
 def search(
     *words: Annotated[str, Parameter(help='All must be in the message; "prin*" last: a beginning.')],
-    before: Annotated[int | None, Parameter(help="Older than this message, by its id in --json.")] = None,
+    before: Annotated[int | None, Parameter(help="Older than this message, by its id in --json.", validator=ID)] = None,
     limit: Limit = 50,
     common: Common = DEFAULT,
 ) -> int:

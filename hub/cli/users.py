@@ -1,6 +1,5 @@
 """`trunkline user …`: users and their journeys."""
 
-import re
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -9,7 +8,7 @@ from sqlalchemy import Connection
 from context_store import directory, views
 from hub.cli import lists
 from hub.cli.access import reading
-from hub.cli.common import DEFAULT, WELL, Absent, Common, Limit
+from hub.cli.common import DEFAULT, WELL, Absent, Common, Limit, id_of
 from hub.cli.output import as_json, minute, say, table, visible
 
 
@@ -73,8 +72,9 @@ def show(
 
 def user_of(conn: Connection, who: str) -> int:
     """By id or address. Raises Absent."""
-    if re.fullmatch(r"[0-9]{1,19}", who):
-        return int(who)
+    number = id_of(who)
+    if number is not None:
+        return number
     scheme, mark, value = who.partition(":")
     if not mark:
         scheme, value = ("tel" if who.startswith("+") else "email"), who

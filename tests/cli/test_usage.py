@@ -62,3 +62,54 @@ def test_a_long_subject_takes_one_line_of_a_table(monkeypatch: pytest.MonkeyPatc
     assert "…" in lines[0]
     assert "TL-4F7K2Q" in lines[0]
     assert "2026-11-21 08:00" in lines[0]
+
+
+TOO_LARGE = str(1 << 63)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """With a store that has nothing but one contact, and no hub."""
+    made = Desk(tmp_path_factory.mktemp("desk"))
+    assert made.run("record", "Ann <ann@acme.test>", "Badge").returncode == 0
+    return made
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *((*command, "--limit") for command in (("query", "list"), ("user", "list"), ("parked", "list"))),
+        ("user", "show", "ann@acme.test", "--limit"),
+        ("search", "x", "--limit"),
+        ("search", "x", "--before"),
+        ("announce", "end"),
+        ("query", "reply", "TL-4F7K2Q", "hello", "--to-message"),
+    ],
+)
+@pytest.mark.parametrize("number", [TOO_LARGE, "9" * 23])
+def test_a_number_that_no_store_holds_is_wrong_usage(desk: Desk, words: tuple[str, ...], number: str):
+    done = desk.run(*words, number)
+    assert done.returncode == 2, done.stderr
+    assert "Must be <= " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("parked", "show"), "is neither an id nor a receipt number"),
+        (("parked", "release"), "is neither an id nor a receipt number"),
+        (("reprocess",), "is neither an id nor a receipt number"),
+        (("user", "show"), "nobody has the address"),
+        (("explain",), "there is no message"),
+    ],
+)
+def test_what_no_id_can_be_is_not_there(empty: Desk, words: tuple[str, ...], said: str):
+    done = empty.run(*words, TOO_LARGE)
+    assert (done.returncode, "Traceback" in done.stderr) == (4, False)
+    assert said in done.stderr
+
+
+def test_a_date_before_all_time_zones_is_wrong_usage(empty: Desk):
+    done = empty.run("reprocess", "--since", "0001-01-01")
+    assert done.returncode == 2
+    assert done.stderr.startswith("--since 0001-01-01: expected a date")
