@@ -15,6 +15,8 @@ from hub.config import builtin_modules
 from plugins.manager import discover
 
 TEMPLATES = Path(__file__).parent / "templates" / "connector"
+_OWN = ("stand_in", "tests")
+"""What it has of its own that Python could take for it: pytest imports its tests as `tests.…`."""
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
@@ -66,10 +68,10 @@ def _taken(name: str) -> str:
     cls = _class(name)
     if keyword.iskeyword(name) or keyword.iskeyword(cls):
         return "it is a word of Python's"
+    if name in _OWN or any(re.search(rf"\b{cls}\b", file.read_text()) for file in TEMPLATES.iterdir()):
+        return "what it is made of has something that is called so"
     if name in sys.stdlib_module_names or importlib.util.find_spec(name) is not None:
         return "a module is called so that is here already"
-    if name == "stand_in" or any(re.search(rf"\b{cls}\b", file.read_text()) for file in TEMPLATES.iterdir()):
-        return "what it is made of has something that is called so"
     return ""
 
 

@@ -63,6 +63,15 @@ def test_name_that_means_something_else_to_python_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["tests", "stand_in"])
+def test_name_of_what_a_connector_has_of_its_own_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["plugins", "new", name, "--folder", str(tmp_path)]) == 2
+    assert "what it is made of has something that is called so" in " ".join(capsys.readouterr().err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_there_is_not_touched(written: Path, capsys: pytest.CaptureFixture[str]):
     (written / "__init__.py").write_text("mine")
     assert main(["plugins", "new", "acme_chat", "--folder", str(written.parent)]) == 1
