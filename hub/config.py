@@ -187,13 +187,14 @@ def load_config(
         reveal=reveal,
     )
     problems += wrong
-    organisations = reader.named(document, "organisation", Organisation)
-    teams = reader.named(document, "team", Team)
+    organisations = reader.named(reader.tables(document, "organisation"), "organisation", Organisation)
+    named_teams = reader.tables(document, "team")
+    teams = reader.named(named_teams, "team", Team)
     place = reader.place(hub)
     listen = "" if any(problem.key == "hub.listen" for problem in problems) else hub.listen
     problems += clashes(doors(listen, configured), path.name)
     if problems:
-        teams |= {slug: Team(name=slug) for slug in reader.tables(document, "team").keys() - teams.keys()}
+        teams |= {slug: Team(name=slug) for slug in named_teams.keys() - teams.keys()}
         configured += _by_name(tables.keys() - {one.id for one in configured}, tables, plugins)
     config = Config(
         file=path.resolve(),
@@ -269,7 +270,8 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_plain(path, _LARGEST).decode("utf-8-sig"))
     except OSError as error:
-        what, fix = f"can't be read: {error.strerror}", "`trunkline init` writes one"
+        fix = "`trunkline init` writes one" if isinstance(error, FileNotFoundError) else ""
+        what = f"can't be read: {error.strerror}"
     except UnicodeDecodeError as error:
         what, fix = f"is not UTF-8 text, see byte {error.start}", "save it as UTF-8"
     except tomllib.TOMLDecodeError as error:
@@ -324,10 +326,10 @@ class _Reader:
         self._problems.append(Problem(file=self._file, key=key, what="expected tables", fix=f"[{key}.NAME]"))
         return {}
 
-    def named(self, document: Mapping[str, Any], key: str, kind: type[SettingsT]) -> dict[str, SettingsT]:
+    def named(self, tables: Mapping[str, Any], key: str, kind: type[SettingsT]) -> dict[str, SettingsT]:
         """The tables `[key.SLUG]`, by their slugs."""
         found: dict[str, SettingsT] = {}
-        for slug, table in self.tables(document, key).items():
+        for slug, table in tables.items():
             if not _SLUG.match(slug):
                 what = "a slug is lower-case letters, digits, - and _, 63 at most"
                 self._problems.append(Problem(file=self._file, key=f"{key}.{slug}", what=what))

@@ -191,6 +191,8 @@ def _secret_file(file: Path) -> str:
     Raises:
         ValueError: in words for the administrator, what is wrong with the file.
     """
+    if "\0" in str(file):
+        raise ValueError(f"{str(file)!r} is no name of a file: it has a NUL character")
     try:
         mode = file.stat().st_mode
         if not stat.S_ISREG(mode):

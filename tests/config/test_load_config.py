@@ -276,6 +276,20 @@ def test_a_missing_file_says_how_to_write_one(tmp_path: Path):
         load_config(tmp_path / "none.toml", {})
 
 
+def test_a_file_that_is_there_and_unreadable_is_nothing_for_init(tmp_path: Path):
+    large = tmp_path / "large.toml"
+    large.write_bytes(b"#" * (5 << 20))
+    for path, words in ((large, "more than"), (tmp_path, "a folder")):
+        with pytest.raises(BadConfig, match=words) as refused:
+            load_config(path, {})
+        assert "trunkline init" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["team", "organisation", "instance"])
+def test_what_should_be_tables_is_told_once(tmp_path: Path, key: str):
+    assert problems_of(tmp_path, f'{key} = "x"') == [f"plugins.toml: {key}: expected tables ([{key}.NAME])"]
+
+
 def test_a_byte_order_mark_is_no_problem(tmp_path: Path):
     file = tmp_path / "plugins.toml"
     file.write_bytes(b'\xef\xbb\xbf[hub]\nname = "B"\n')

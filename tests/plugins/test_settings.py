@@ -151,9 +151,12 @@ def test_unusable_secret_file_is_a_problem(tmp_path, content, words):
     assert words in only({**GOOD, "password": "file:pw"}, base=tmp_path).what
 
 
-@pytest.mark.parametrize("name", ["absent", ".", "a\0b"])
-def test_secret_file_that_is_no_file_is_a_problem(tmp_path, name):
-    assert only({**GOOD, "password": f"file:{name}"}, base=tmp_path).what
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("absent", "can't be read"), (".", "is not a plain file"), ("a\0b", r"a\x00b' is no name of a file")],
+)
+def test_secret_file_that_is_no_file_is_a_problem(tmp_path, name, words):
+    assert words in only({**GOOD, "password": f"file:{name}"}, base=tmp_path).what
 
 
 def test_without_reveal_secrets_are_blank_and_no_source_is_read():
