@@ -9,7 +9,7 @@ from connectors.channels.email.charsets import decode
 from connectors.channels.email.mime import Part, Tree, file_name
 from connectors.channels.email.options import ParseOptions
 from connectors.channels.email.reply import folds
-from connectors.channels.email.text import html_text, sanitise, too_deep
+from connectors.channels.email.text import html_text, sanitise
 from connectors.channels.email.tnef import unpack
 from plugins import Fold, Media
 
@@ -175,10 +175,10 @@ def _shown(body: Body, block: _Block) -> str:
     if not block.html:
         return f"<p>{html.escape(block.plain).replace(chr(10), '<br>')}</p>"
     safe = sanitise(block.html)
-    if not safe and too_deep(block.html):
+    if safe is None:
         body.notes["html"] = None
         body.media.append(Media(name="message.html", type="text/html", data=block.html.encode()))
-    return safe
+    return safe or ""
 
 
 def _texts(blocks: list[_Block], limit: int) -> Iterator[tuple[str, list[Fold]]]:

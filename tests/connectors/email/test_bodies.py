@@ -1,6 +1,7 @@
 """What is shown and what is attached: parts, charsets, HTML, TNEF, calendars, sealed mail."""
 
 import struct
+import time
 from base64 import b64encode
 
 import pytest
@@ -81,6 +82,7 @@ def test_inline_image_is_kept_with_its_content_id():
 )
 def test_html_loads_and_runs_nothing(hostile):
     safe = sanitise(hostile)
+    assert safe is not None
     assert "evil.test" not in safe
     assert "alert" not in safe
     assert "password" not in safe
@@ -90,6 +92,80 @@ def test_html_nested_too_deep_to_clean_is_attached():
     found = message(mail("Content-Type: text/html", body="<div>" * 5000 + "It burns."))
     assert (found.html, found.text, found.fields["limits"]) == ("", "It burns.", "html")
     assert [media.name for media in found.media] == ["message.html"]
+
+
+def test_lists_of_two_kinds_nest_in_each_other_without_an_end_and_count_as_deep():
+    """`li` closes no `dd`, nor `dd` an `li`: 200 KB took 34 s."""
+    assert sanitise("<li><dd>" * 25_000) is None
+    assert (sanitise("<ul>" + "<li>x" * 5000) or "").count("</li>") == 5000
+
+
+def fonts(copies: int, tag: str = "<font color=c{}>") -> str:
+    """Formatting that is never closed, each element unlike the others."""
+    return "<p>" + "".join(tag.format(number) for number in range(copies))
+
+
+LEFT_OPEN = {
+    "as the review had it": fonts(1000) + "<p>x" * 900,
+    "twice as large": fonts(1900) + "<p>x" * 2000,
+    "upper case": fonts(1000, "<FONT COLOR=C{}>") + "<P>X" * 900,
+    "blocks without p": fonts(1000) + "<li>x" * 900,
+    "blocks that end": "<div>" * 900 + fonts(1000) + "</div>x" * 900,
+    "inline elements that end": "<span>" * 900 + fonts(1000) + "</span>x" * 900,
+    "a > in quotes, the same before it": fonts(1000, '<b title=">" id={}>') + "<p>x" * 900,
+    "quotes that are none": fonts(1000, '<b x"y a="> {}">') + "<p>x" * 900,
+    "end tags in comments": fonts(1000, "<b id={}><!--</b>-->") + "<p>x" * 900,
+    "end tags in attributes": fonts(1000, '<b id={} title="</b>">') + "<p>x" * 900,
+    "end tags in styles": fonts(1000, "<b id={}><style></b></style>") + "<p>x" * 900,
+    "end tags behind another one's": fonts(1000, "<b id={}><div></b>") + "<p>x" * 900,
+    "end tags in a cell": f"<table>{fonts(1000)}<tr><td>{'</font>' * 1000}</table>" + "<p>x" * 900,
+    "links that nine blocks keep open": fonts(300, f"<a href=/{{}}>{'<div>' * 9}</a>{'</div>' * 9}") + "<p>x" * 5000,
+    "few with long titles": fonts(100, f'<b id={{}} title="{"y" * 1000}">') + "<p>x" * 9000,
+    "small, and a hundred times as large": fonts(200) + "<p>x" * 200,
+}
+
+
+@pytest.mark.parametrize("name", LEFT_OPEN)
+def test_html_that_swells_is_attached_as_it_came(name):
+    found = message(mail("Content-Type: text/html", body=LEFT_OPEN[name]))
+    assert (found.html, found.fields["limits"]) == ("", "html")
+    assert attached(found) == [("message.html", "text/html", LEFT_OPEN[name].encode())]
+    assert "x" in found.text.lower()
+
+
+CLOSED = {
+    "a thousand fonts": "".join(f"<p><font color=c{n}>x</font>" for n in range(1000)),
+    "a thousand links": "".join(
+        f'<p><a href="http://a.test/{n}"><b id=b{n}>x</b> <img alt=y></a>' for n in range(1000)
+    ),
+    "equal ones left open": "<p>" + "<font color=red><b>" * 900 + "<p>x" * 2000,
+    "cells that end what they open": "<table>" + "<tr><td><font face=arial size=2><b>x</td>" * 900 + "</table>",
+    "fonts around blocks": "".join(f"<font color=c{n % 20}><p>x</p></font>" for n in range(2000)),
+    "links around blocks": "".join(f"<a href=/{n}><div><div>x</div></div></a>" + "<p>x</p>" * 9 for n in range(80)),
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_long_html_that_hardly_grows_is_shown(name):
+    found = message(mail("Content-Type: text/html", body=CLOSED[name]))
+    assert found.html.count("x") >= 800
+    assert "limits" not in found.fields
+    assert not found.media
+
+
+def test_links_that_grow_by_what_we_add_are_shown():
+    assert (sanitise("<a href=//x>x</a>" * 10_000) or "").count("noopener") == 10_000
+
+
+def seconds_of(markup: str) -> float:
+    begun = time.process_time()
+    sanitise(markup)
+    return time.process_time() - begun
+
+
+@pytest.mark.parametrize("unit", ["<b ", "<b>", "<b x=\"<b y='", "<b><i>x</i>", "<a><b>x", "<b a=<b", "<b><span>"])
+def test_open_tags_of_a_megabyte_are_judged_in_a_second(unit):
+    assert seconds_of(unit * ((1 << 20) // len(unit))) < 2
 
 
 def test_links_are_kept_without_referrer():
