@@ -113,14 +113,14 @@ def _set(
 
 
 def _by_matrix(conn: Connection, hub: Rooms, matter: Matter, values: Mapping[str, Any]) -> dict[str, str]:
-    """Another impact or urgency is another priority, unless an agent gave one: a person's word wins."""
+    """Another impact or urgency is another priority, unless an agent or a rule gave one by itself."""
     if values.keys().isdisjoint({"impact", "urgency"}) or "priority" in values:
         return {}
-    now = {**matter.values, **values}
-    priority = hub.rules.current.matrix.get(now["impact"], {}).get(now["urgency"])
-    if priority in (None, now["priority"]) or agents_word(conn, matter.id, "priority"):
+    was, now = matter.values, {**matter.values, **values}
+    before, after = (hub.rules.current.matrix.get(one["impact"], {}).get(one["urgency"]) for one in (was, now))
+    if after in (None, was["priority"]) or (before and was["priority"] not in ("", before)):
         return {}
-    return {"priority": priority}
+    return {} if agents_word(conn, matter.id, "priority") else {"priority": after}
 
 
 async def merge(hub: Rooms, actor: str, user: int, other: int, why: str) -> dict[str, str]:

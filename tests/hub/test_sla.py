@@ -162,6 +162,17 @@ async def test_priority_that_an_agent_set_stays_until_an_agent_takes_it_back(pro
         assert await promising.column("SELECT priority FROM queries") == [priority], changes
 
 
+async def test_priority_that_a_rule_set_by_itself_stays(hub_under_test: Desk):
+    hub_under_test.rules = (
+        PROMISING + '\n[[rule]]\nname = "chief"\nwhen.text.any = ["chief"]\nset.priority = "P1"\nset.urgency = "low"\n'
+    )
+    await hub_under_test.start()
+    await hub_under_test.say(message(text="the chief asks"))
+    (reference,) = await hub_under_test.references()
+    await hub_under_test.operate("set_query", "eve", reference, {"impact": "person", "urgency": "medium"})
+    assert await hub_under_test.column("SELECT priority FROM queries") == ["P1"]
+
+
 async def test_reopened_query_runs_on_without_the_time_between(promising: Desk):
     await promising.say(message(text="vpn", thread="t"))
     (reference,) = await promising.references()
