@@ -23,8 +23,13 @@ _Language = Annotated[
     str, Fits('a language, such as "en" or "pt-BR"', lambda text: _LANGUAGE.fullmatch(text) is not None)
 ]
 
-Seconds = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0, le=315_360_000)]
+"""Ten years at most: added to any time of today, it is one that dates and databases hold."""
+Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+Size = Annotated[int, Meta(ge=1, le=1 << 40)]
+"""Bytes on this machine, a tebibyte at most."""
+Body = Annotated[int, Meta(ge=1, le=1 << 30)]
+"""Bytes of one answer, which memory holds whole; aiohttp takes 32 bits for those of a WebSocket."""
 Allowed = Annotated[
     str, Fits('a network ("10.2.0.0/16") or "host:port"', lambda text: is_network(text) or is_host_port(text))
 ]
@@ -50,7 +55,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """What the hub takes before it says "later" (R10)."""
 
     waiting: Annotated[Count, Meta(description="Envelopes that may wait in memory for a commit; more get 503.")] = 2000
-    waiting_bytes: Annotated[Count, Meta(description="Bytes that may wait in memory for a commit; more get 503.")] = (
+    waiting_bytes: Annotated[Size, Meta(description="Bytes that may wait in memory for a commit; more get 503.")] = (
         64 * _MEBI
     )
     pending: Annotated[
@@ -63,17 +68,20 @@ class Limits(Struct, frozen=True, kw_only=True):
         ),
     ] = 600
     disk_reserve: Annotated[
-        int, Meta(ge=0, description="Bytes of free disk below which nothing new is taken; what is there goes on.")
+        int,
+        Meta(
+            ge=0, le=1 << 50, description="Bytes of free disk below which nothing new is taken; what is there goes on."
+        ),
     ] = 200 * _MEBI
-    batch: Annotated[Count, Meta(description="Envelopes that share a transaction at most.")] = 256
+    batch: Annotated[int, Meta(ge=1, le=100_000, description="Envelopes that share a transaction at most.")] = 256
 
 
 class ParseLimits(Struct, frozen=True, kw_only=True):
     """The worker processes that take mails apart: a hostile one harms its worker, nothing else."""
 
-    workers: Annotated[Count, Meta(description="Worker processes for parsing.")] = 1
+    workers: Annotated[int, Meta(ge=1, le=256, description="Worker processes for parsing.")] = 1
     seconds: Annotated[Seconds, Meta(description="Time for one envelope, in seconds; then its worker is ended.")] = 5.0
-    memory_mb: Annotated[int, Meta(ge=128, description="Memory of a worker, in MiB.")] = 512
+    memory_mb: Annotated[int, Meta(ge=128, le=1 << 20, description="Memory of a worker, in MiB.")] = 512
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -87,7 +95,9 @@ class Delivery(Struct, frozen=True, kw_only=True):
     lease: Annotated[
         Seconds, Meta(description="A worker that is silent for so many seconds loses the work that it holds.")
     ] = 60.0
-    concurrency: Annotated[Count, Meta(description="Deliveries and dispatches that run at the same time.")] = 16
+    concurrency: Annotated[
+        int, Meta(ge=1, le=10_000, description="Deliveries and dispatches that run at the same time.")
+    ] = 16
     unproved_an_hour: Annotated[
         Count,
         Meta(description="Acknowledgements and sign-in links within an hour to addresses that nobody vouches for."),
@@ -103,11 +113,11 @@ class EgressConfig(Struct, frozen=True, kw_only=True):
         Meta(description='Internal places that may be called: networks ("10.2.0.0/16") or "host:port", also by http.'),
     ] = ()
     timeout: Annotated[Seconds, Meta(description="Seconds for a whole call.")] = 30.0
-    max_answer: Annotated[Count, Meta(description="Bytes of an answer that are read; a longer one is refused.")] = (
+    max_answer: Annotated[Body, Meta(description="Bytes of an answer that are read; a longer one is refused.")] = (
         10 * _MEBI
     )
     max_file: Annotated[
-        Count, Meta(description="The same for files that people sent, if their vendor takes such long ones.")
+        Body, Meta(description="The same for files that people sent, if their vendor takes such long ones.")
     ] = 25 * _MEBI
 
 
@@ -116,7 +126,11 @@ class Threading(Struct, frozen=True, kw_only=True):
 
     window_days: Annotated[
         int,
-        Meta(ge=0, description="Days in which a proved sender's chat line or post joins their open query; 0: never."),
+        Meta(
+            ge=0,
+            le=3650,
+            description="Days in which a proved sender's chat line or post joins their open query; 0: never.",
+        ),
     ] = 7
 
 

@@ -25,6 +25,9 @@ BesideT = TypeVar("BesideT")
 
 _BAD: Final[Any] = object()
 _SECRET_LIMIT = 64 * 1024  # bytes; a key, a password, a JSON credential
+_LARGEST = 1 << 63
+"""TOML has inf and nan, and Python reads whole numbers of any length: no clock, database or socket takes them."""
+_TOO_LARGE = "no number may be nan, or 2^63 and more"
 _REFERENCE = 'a reference to a secret: "env:NAME" or "file:path"'
 _WORDS = {
     str: "text",
@@ -145,6 +148,8 @@ class _Reader:
         except msgspec.ValidationError as error:
             where = str(error).partition(" - at `$")[2].rstrip("`")
             return self._bad(path + where, f"expected {in_words(hint)}, got {_got(value)}", choices(plain, value))
+        if isinstance(made, int | float) and not abs(made) < _LARGEST:  # so, because nan is not above either
+            return self._bad(path, f"expected {in_words(hint)}, got {_got(value)}", _TOO_LARGE)
         if all(fits.check(made) for fits in _beside(hint, Fits)):
             return made
         return self._bad(path, f"expected {in_words(hint)}")
@@ -251,7 +256,12 @@ def _item(plain: Any) -> Any:
 
 def _walks(hint: Any) -> bool:
     """Has it something inside that msgspec alone would not report one by one, or not at all?"""
-    return _nests(hint) or bool(_beside(hint, Fits)) or any(_walks(arg) for arg in _inside(hint))
+    return (
+        _plain(hint) in {int, float}
+        or _nests(hint)
+        or bool(_beside(hint, Fits))
+        or any(_walks(arg) for arg in _inside(hint))
+    )
 
 
 def _nests(hint: Any) -> bool:
@@ -292,9 +302,11 @@ def _limits(metas: Sequence[msgspec.Meta], plain: Any) -> Iterator[str]:
     for meta in metas:
         if meta.ge is not None and meta.le is not None:
             yield f" from {meta.ge} to {meta.le}"
+        elif meta.gt is not None and meta.le is not None:
+            yield f" above {meta.gt}, {meta.le} at most"
         elif meta.ge is not None or meta.le is not None:
             yield f" of at least {meta.ge}" if meta.le is None else f" of at most {meta.le}"
-        if meta.gt is not None:
+        if meta.gt is not None and meta.le is None:
             yield f" above {meta.gt}"
         if meta.lt is not None:
             yield f" below {meta.lt}"

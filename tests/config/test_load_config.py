@@ -78,7 +78,7 @@ def test_every_problem_is_named_with_file_key_and_what_is_allowed(tmp_path: Path
     expected = {
         "plugins.toml: frob: unknown table": "allowed: hub, plugins, instance",
         "plugins.toml: hub.nmae: unknown key": "did you mean name?",
-        "plugins.toml: hub.limits.waiting: expected a whole number of at least 1, got 0": "",
+        "plugins.toml: hub.limits.waiting: expected a whole number from 1 to 1000000000, got 0": "",
         "plugins.toml: instance.x.kind: no plugin offers this kind": "kinds: ",
         "plugins.toml: instance.form.colour: unknown key": "",
         "plugins.toml: team.A b: a slug is": "lower-case",
@@ -114,6 +114,33 @@ def test_a_value_of_the_wrong_form_is_refused_with_its_key_and_what_is_allowed(
     (problem,) = problems_of(tmp_path, f"[hub]\n{setting}\n")
     assert problem.startswith(f"plugins.toml: hub.{key}: expected ")
     assert words in problem
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("delivery.horizon = inf", "a number above 0, 315360000 at most, got inf"),
+        ("delivery.lease = 1e300", "a number above 0, 315360000 at most, got 1e+300"),
+        ("delivery.lease = nan", "a number above 0, 315360000 at most, got nan"),
+        ("delivery.poll = 1e10", "315360000 at most"),
+        ("delivery.concurrency = 1000000", "from 1 to 10000"),
+        ("limits.batch = 99999999999999999999", "from 1 to 100000, got 99999999999999999999"),
+        ("limits.disk_reserve = 99999999999999999999", "from 0 to "),
+        ("parse.memory_mb = 99999999999999999999", "from 128 to 1048576"),
+        ("parse.workers = 100000000", "from 1 to 256"),
+        ("egress.max_answer = 4294967296", "from 1 to 1073741824"),
+        ("threading.window_days = 1000000000", "from 0 to 3650"),
+    ],
+)
+def test_number_that_would_stop_the_hub_at_run_time_is_refused_before(tmp_path: Path, setting: str, words: str):
+    (problem,) = problems_of(tmp_path, f"[hub]\n{setting}\n")
+    assert problem.startswith(f"plugins.toml: hub.{setting.partition(' ')[0]}: expected ")
+    assert words in problem
+
+
+def test_pause_that_never_ends_is_named_by_its_place_in_the_schedule(tmp_path: Path):
+    (problem,) = problems_of(tmp_path, "[hub]\ndelivery.schedule = [5, inf]\n")
+    assert problem.startswith("plugins.toml: hub.delivery.schedule[1]: expected a number")
 
 
 def test_values_of_the_wrong_form_are_named_all_at_once_beside_other_mistakes(tmp_path: Path):

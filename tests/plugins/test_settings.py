@@ -100,6 +100,22 @@ def test_out_of_range_number_says_what_is_allowed():
     assert problem.what == "expected a whole number from 1 to 65535, got 70000"
 
 
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan"), 1e300, 1 << 63, -(1 << 63)])
+@pytest.mark.parametrize(
+    ("name", "held"), [("wait", lambda n: n), ("pauses", lambda n: [1.5, n]), ("pace", lambda n: {"a": n})]
+)
+def test_number_that_no_clock_or_database_takes_is_refused_wherever_it_stands(number, name, held):
+    class Timed(Struct, frozen=True, kw_only=True):
+        wait: float | int | None = None
+        pauses: tuple[float, ...] = ()
+        pace: dict[str, float] = {}
+
+    _, (problem,) = load_settings({name: held(number)}, Timed, file="x.toml", key="x", environ={}, base=Path("/none"))
+    assert problem.key == {"wait": "x.wait", "pauses": "x.pauses[1]", "pace": "x.pace.a"}[name]
+    assert "number" in problem.what
+    assert "2^63" in problem.fix
+
+
 def test_wrong_word_of_a_choice_names_the_nearest():
     problem = only({**GOOD, "mode": "pol"})
     assert problem.what == 'expected one of "idle", "poll", got text'

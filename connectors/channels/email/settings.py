@@ -7,7 +7,8 @@ from msgspec import Meta, Struct
 from plugins import AddressOrDomain, Fits, Host, MailAddress, Printable, Secret, Unfit, WebAddress
 
 Tls = Literal["tls", "starttls", "none"]
-Seconds = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+"""A day at most: a socket takes no longer time-out than 2^31 milliseconds."""
 
 Folder = Annotated[
     str, Fits("a folder's name without control characters", lambda text: text != "" and text.isprintable())

@@ -85,7 +85,12 @@ class WebchatSettings(Struct, frozen=True, kw_only=True):
         int, Meta(description="Bytes of one file that a visitor sends; 0: none can be sent.", ge=0, le=100 << 20)
     ] = MAX_FILE
     fallback_after: Annotated[
-        float, Meta(description="Seconds until an answer that nobody fetched goes to the address left; 0: never.", ge=0)
+        float,
+        Meta(
+            description="Seconds until an answer that nobody fetched goes to the address left; 0: never.",
+            ge=0,
+            le=315_360_000,
+        ),
     ] = 120.0
 
     def __post_init__(self) -> None:

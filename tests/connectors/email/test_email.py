@@ -128,6 +128,7 @@ BAD = [
     ({"address": ADDRESS, "listen": {"cert_file": "a.pem"}}, "listen.key_file: is missing"),
     ({"address": ADDRESS, "listen": {"require_tls": True}}, "listen.require_tls: needs"),
     ({"address": ADDRESS, "smtp": {"host": "a", "tls": "maybe"}}, "tls"),
+    ({"address": ADDRESS, "smtp": {"host": "a", "timeout": 3e6}}, "smtp.timeout: expected a number above 0, 86400"),
 ]
 
 
