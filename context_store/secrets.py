@@ -5,15 +5,14 @@ putting a new line on top. A ciphertext names the row that it belongs to, so tha
 """
 
 import hmac
-import os
-from contextlib import suppress
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, select
 
 from context_store import bulk
-from context_store.errors import StoreRefused
+from context_store.key_files import keys_of
 from context_store.tables import instance_state
 from context_store.text import hash_key
 
@@ -27,14 +26,7 @@ class Vault:
         Raises:
             StoreRefused: others may read the file, or it holds no key.
         """
-        if not path.exists():
-            _make(path)
-        if path.stat().st_mode & 0o077:
-            raise StoreRefused(f"{path}: others may read this key file (chmod 600 {path})")
-        try:
-            self._fernet = MultiFernet([Fernet(line) for line in path.read_text("ascii").split()])
-        except ValueError as error:
-            raise StoreRefused(f"{path}: not a key file (a line is 32 bytes in URL-safe base64): {error}") from error
+        self._fernet = MultiFernet([Fernet(urlsafe_b64encode(key)) for key in keys_of(path)])
 
     def put(self, conn: Connection, instance: str, name: str, value: bytes, expires_at: int) -> None:
         """Store before use: a rotated credential that is lost locks the instance out."""
@@ -62,16 +54,3 @@ class Vault:
         except InvalidToken:
             return None
         return (plain[32:], row.expires_at) if hmac.compare_digest(plain[:32], hash_key(instance, name)) else None
-
-
-def _make(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(Fernet.generate_key() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    with suppress(FileExistsError):  # another process was first: its key counts
-        os.link(temporary, path)
-    temporary.unlink()

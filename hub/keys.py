@@ -7,12 +7,12 @@ guessed: 80 bits of HMAC-SHA256. The first key signs, every key in the file is a
 
 import base64
 import hmac
-import os
 import re
-import secrets
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+
+from context_store.key_files import keys_of
 
 _MAC = 10
 _form = re.compile(r"[qm][a-z2-7]{29}")
@@ -27,15 +27,8 @@ class Keys:
 
     @classmethod
     def load(cls, path: Path) -> "Keys":
-        """Read the key file (one key a line, base64), making it at the first start; only its owner may read it."""
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w") as file:
-                file.write(base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        return cls([base64.b64decode(line) for line in path.read_text().split() if line])
+        """Read the key file, making it at the first start. Raises StoreRefused."""
+        return cls(keys_of(path))
 
     def reply_token(self, query_id: int, identity_id: int) -> str:
         """For one participant of one conversation: 30 characters, safe in a local part of a mail address."""

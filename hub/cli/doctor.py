@@ -17,6 +17,7 @@ from context_store.times import from_millis
 from hub.cli.access import load
 from hub.cli.common import DEFAULT, UNWELL, WELL, Common, private
 from hub.cli.output import as_json, err, size, table
+from hub.cli.places import keys
 from hub.cli.rights import readable
 from hub.clock import SystemClock
 from hub.config import Config
@@ -54,6 +55,7 @@ def _examine(config: Config) -> Iterator[Finding]:
     with private():
         config.data.mkdir(parents=True, exist_ok=True)
     yield readable(config)
+    yield from keys(config)
     yield _fsync(config.data)
     yield _file_system(config.data)
     yield _space(config)

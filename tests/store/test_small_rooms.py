@@ -1,6 +1,9 @@
 """Tokens, references, secrets, timers, alarms, cursors."""
 
+import resource
+import signal
 import stat
+from base64 import b64encode, urlsafe_b64encode
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from sqlalchemy import select, update
 from context_store import Store, StoreRefused
 from context_store.alarms import clear, raise_
 from context_store.cursors import read_cursor
+from context_store.key_files import keys_of, read_keys
 from context_store.references import ALPHABET, canonical_reference, envelope_of, proves, receipt_of, reference_of
 from context_store.secrets import Vault
 from context_store.tables import alarms, instance_state
@@ -148,10 +152,37 @@ def test_key_file_is_for_its_owner_alone(tmp_path: Path):
 def test_key_file_with_nonsense_is_refused(tmp_path: Path):
     path = tmp_path / "state.key"
     path.touch(0o600)
-    for text in ("", "nonsense\n"):
+    good = b64encode(bytes(32)).decode()
+    for text in ("", "nonsense\n", "%%%", "é", good[:-4], f"{good}\nAAAA\n", f"{good}*"):
         path.write_text(text)
         with pytest.raises(StoreRefused, match="key file"):
             Vault(path)
+
+
+def test_key_file_that_is_a_folder_is_refused(tmp_path: Path):
+    tmp_path.chmod(0o700)
+    with pytest.raises(StoreRefused, match="can't be read"):
+        Vault(tmp_path)
+
+
+def test_keys_of_both_alphabets_are_read(tmp_path: Path):
+    path = tmp_path / "state.key"
+    path.touch(0o600)
+    path.write_bytes(b64encode(b"\xff" * 32) + b"\n" + urlsafe_b64encode(b"\xff" * 32))
+    assert read_keys(path) == [b"\xff" * 32] * 2
+
+
+def test_full_disk_at_the_first_start_leaves_no_key_file(tmp_path: Path):
+    size = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, size[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            keys_of(tmp_path / "state.key")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, size)
+        signal.signal(signal.SIGXFSZ, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---- timers, alarms, cursors
