@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url, select
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from context_store import tables as t
@@ -25,7 +25,7 @@ def reading(url: str) -> Iterator[Connection]:
         StoreRefused: the address is wrong, or there is no store yet.
         StoreAway: it can't be reached, or fails while it is read.
     """
-    engine = _engine(url)
+    engine, file = _engine(url), file_of(url)
     try:
         with engine.connect() as conn, conn.begin():
             conn.execute(select(t.meta.c.key).limit(1))
@@ -34,19 +34,29 @@ def reading(url: str) -> Iterator[Connection]:
         what = str(getattr(error, "orig", error)).strip()
         if "no such table" in what or "UndefinedTable" in type(error.orig).__name__:
             raise StoreRefused("the store is empty: `trunkline serve` sets it up") from error
-        raise StoreAway(f"the store can't be read: {what}") from error
+        raise StoreAway(f"the store{f' at {file}' if file else ''} can't be read: {what}") from error
     finally:
         engine.dispose()
 
 
-def _engine(url: str) -> Engine:
+def file_of(url: str) -> Path | None:
+    """Where SQLite's database lies; None for PostgreSQL. Raises StoreRefused."""
+    parsed = _parsed(url)
+    return Path(str(parsed.database)) if parsed.drivername == "sqlite" else None
+
+
+def _parsed(url: str) -> URL:
     try:
-        parsed = make_url(url)
+        return make_url(url)
     except ArgumentError as error:
         raise StoreRefused(
             "the store's address can't be read: expected sqlite:///path or postgresql+psycopg://…"
         ) from error
-    if parsed.drivername != "sqlite":
+
+
+def _engine(url: str) -> Engine:
+    parsed, path = _parsed(url), file_of(url)
+    if path is None:
         # A time-out, so that a person who types a command is not left before a silent host.
         options = "-c default_transaction_read_only=on -c statement_timeout=60000"
         return create_engine(
@@ -55,7 +65,8 @@ def _engine(url: str) -> Engine:
             poolclass=NullPool,
             isolation_level="REPEATABLE READ",
         )
-    path = Path(str(parsed.database))
+    if path.is_dir():
+        raise StoreRefused(f"{path} is a folder, not a database")
     if not path.is_file():
         raise StoreRefused(f"there is no store at {path} yet: `trunkline serve` makes it")
 

@@ -12,7 +12,7 @@ from hub.attempt import HubEgress
 from hub.cli.access import answers, path_of
 from hub.cli.common import DEFAULT, UNWELL, WELL, Common
 from hub.cli.output import as_json, err, table
-from hub.cli.places import keys
+from hub.cli.places import folders, keys
 from hub.cli.rights import readable
 from hub.clock import SystemClock
 from hub.config import Config
@@ -55,8 +55,11 @@ async def _all(config: Config, *, offline: bool) -> list[tuple[str, Finding]]:
     found = [(config.file.name, Finding(ok=True, what=f"{len(config.instances)} instances"))]
     found += [("rules", one) for one in _rules(config.rules, config)]
     found += [("shadow", one) for one in (_rules(config.shadow, config) if config.shadow else ())]
-    found += [("store", one) for one in _store(config)]
-    found += [("hub.data", one) for one in (readable(config), *keys(config))]
+    places = list(folders(config))
+    found += places
+    if all(one.ok for _, one in places):
+        found += [("store", one) for one in _store(config)]
+        found += [("hub.data", one) for one in (readable(config), *keys(config))]
     found += _listening(config)
     async for where, one in _connections(config, offline=offline):
         found.append((where, one))

@@ -17,7 +17,7 @@ from context_store.times import from_millis
 from hub.cli.access import load
 from hub.cli.common import DEFAULT, UNWELL, WELL, Common, private
 from hub.cli.output import as_json, err, size, table
-from hub.cli.places import keys
+from hub.cli.places import folders, keys
 from hub.cli.rights import readable
 from hub.clock import SystemClock
 from hub.config import Config
@@ -52,6 +52,10 @@ def doctor(*, common: Common = DEFAULT) -> int:
 
 
 def _examine(config: Config) -> Iterator[Finding]:
+    places = [one for _, one in folders(config)]
+    yield from places
+    if not all(one.ok for one in places):
+        return  # what follows writes there
     with private():
         config.data.mkdir(parents=True, exist_ok=True)
     yield readable(config)

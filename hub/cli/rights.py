@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from context_store.reader import file_of
 from hub.config import Config, read_document
 from plugins import Finding
 
@@ -26,9 +27,9 @@ def _exposed(config: Config) -> Iterator[Path]:
     if config.data.exists() and _mode(config.data) & 0o077:
         yield config.data
         yield from (path for path in sorted(config.data.rglob("*")) if path.is_file() and _mode(path) & 0o044)
-    database = urlsplit(config.store).path if config.store.startswith("sqlite:///") else ""
-    if database and Path(database).exists() and not Path(database).is_relative_to(config.data):
-        yield from (path for path in [Path(database)] if _mode(path) & 0o044)
+    database = file_of(config.store)
+    if database and database.exists() and not database.is_relative_to(config.data) and _mode(database) & 0o044:
+        yield database
     if _holds_password(config) and _mode(config.file) & stat.S_IROTH:
         yield config.file
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 import structlog
 import uvloop
 
-from context_store import alarms
+from context_store import StoreError, alarms
 from context_store.crashpoints import arm, crashpoint
 from context_store.times import to_millis
 from hub import __version__
@@ -21,6 +21,7 @@ from hub.cli.access import path_of
 from hub.cli.common import AWAY, DEFAULT, WELL, Common, Unreachable, private
 from hub.cli.log import configure
 from hub.cli.output import complain, say, table, visible
+from hub.cli.places import folders
 from hub.config import Config, fault_switches, load_config
 from hub.doors import doors, trouble
 from hub.instances import Instance
@@ -54,9 +55,12 @@ def serve(*, common: Common = DEFAULT) -> int:
     try:
         with private():
             return uvloop.run(_serve(build(config)))
-    except OSError as error:
-        taken = [f"{where}: {why}" for where, why in _shut(config) if where == "hub.listen"]
-        raise Unreachable("\n".join(taken) or f"can't listen or write: {error}") from error
+    except (OSError, StoreError) as error:
+        why = [f"{key}: {one.what}; {one.fix}" for key, one in folders(config) if not one.ok]
+        if not why and isinstance(error, StoreError):
+            raise
+        why = why or [f"{where}: {words}" for where, words in _shut(config) if where == "hub.listen"]
+        raise Unreachable("\n".join(why) or f"can't listen or write: {error}") from error
 
 
 def _more_files() -> None:

@@ -1,6 +1,7 @@
 """What stands in the way of a start is named by `check` and `doctor` before, and by `serve`, without a trace."""
 
 import json
+import os
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -33,3 +34,53 @@ def test_key_file_without_keys_is_named_and_nothing_starts_with_it(desk: Desk, n
     assert done.returncode == AWAY
     assert f"{path}: not a key file (" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "key", "words"),
+    [
+        ('data = "rules.toml"', "hub.data", "{}/rules.toml is not a folder"),
+        ('data = "rules.toml/deeper"', "hub.data", "{}/rules.toml is not a folder"),
+        ('data = "nowhere"', "hub.data", "{}/nowhere is not a folder"),
+        ('data = "/proc/x"', "hub.data", "no file can be made in /proc: "),
+        ('blobs = "rules.toml"', "hub.blobs", "{}/rules.toml is not a folder"),
+        ('store = "sqlite:///rules.toml/x.db"', "hub.store", "{}/rules.toml is not a folder"),
+        ('store = "sqlite:///var"', "hub.store", "{}/var is a folder, not a database"),
+    ],
+)
+def test_place_where_nothing_can_be_written_is_named_by_its_setting(desk: Desk, setting: str, key: str, words: str):
+    file = desk.folder / "plugins.toml"
+    file.write_text(file.read_text().replace("[hub]", f"[hub]\n{setting}", 1))
+    (desk.folder / "nowhere").symlink_to("gone")
+    words = words.format(desk.folder)
+    checked = desk.run("check", "--offline", "--json")
+    (one,) = [one for one in json.loads(checked.stdout) if not one["ok"]]
+    assert (checked.returncode, one["where"]) == (UNWELL, key)
+    assert one["what"].startswith(words)
+    assert key in one["fix"]
+    (examined,) = [one for one in json.loads(desk.run("doctor", "--json").stdout) if not one["ok"]]
+    assert examined["what"].startswith(words)
+    done = desk.run("serve")
+    assert done.returncode == AWAY
+    assert f"{key}: {words}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_check_makes_no_folder_that_is_not_there_yet(desk: Desk):
+    file = desk.folder / "plugins.toml"
+    file.write_text(file.read_text().replace("[hub]", '[hub]\ndata = "new/deep"', 1))
+    before = sorted(desk.folder.rglob("*"))
+    desk.run("check", "--offline")
+    assert sorted(desk.folder.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_database_that_can_only_be_read_is_named(desk: Desk):
+    desk.serve()
+    assert desk.stop() == 0
+    database = desk.folder / "var" / "trunkline.db"
+    database.chmod(0o400)
+    for words in (["check", "--offline"], ["doctor"]):
+        (one,) = wrong(desk, database, *words)
+        assert one["what"] == f"{database} can't be read and written"
+    assert f"hub.store: {database} can't be read and written" in desk.run("serve").stderr
