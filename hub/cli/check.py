@@ -8,6 +8,7 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from context_store import StoreError, examine, reader
+from context_store.reader import file_of
 from hub.attempt import HubEgress
 from hub.cli.access import answers, path_of
 from hub.cli.common import DEFAULT, UNWELL, WELL, Common
@@ -97,13 +98,15 @@ def _rules(path: Path, config: Config) -> Sequence[Finding]:
 
 
 def _store(config: Config) -> Sequence[Finding]:
-    if config.store.startswith("sqlite:///") and not (config.data / "trunkline.db").exists():
+    file = file_of(config.store)
+    if file is not None and not file.exists():
         return [Finding(ok=True, what="not there yet: `trunkline serve` makes it")]
     try:
         with reader.reading(config.store) as conn:
             found, known = examine.schema(conn)
     except StoreError as error:
-        return [Finding(ok=False, what=str(error), fix="is the address right, does the database run?")]
+        fix = "correct hub.store, or restore a backup" if file else "is the address right, does the database run?"
+        return [Finding(ok=False, what=str(error), fix=fix)]
     if found < known:
         return [Finding(ok=True, what=f"schema {found}; the next start brings it to {known}")]
     return [Finding(ok=found == known, what=f"schema {found}, this release knows {known}")]

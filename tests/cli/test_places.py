@@ -84,3 +84,16 @@ def test_database_that_can_only_be_read_is_named(desk: Desk):
         (one,) = wrong(desk, database, *words)
         assert one["what"] == f"{database} can't be read and written"
     assert f"hub.store: {database} can't be read and written" in desk.run("serve").stderr
+
+
+def test_check_looks_at_the_database_that_is_set(desk: Desk):
+    file = desk.folder / "plugins.toml"
+    file.write_text(file.read_text().replace("[hub]", '[hub]\nstore = "sqlite:///own/x.db"', 1))
+    assert "not there yet" in desk.run("check", "--offline").stdout
+    own = desk.folder / "own" / "x.db"
+    own.parent.mkdir()
+    own.write_text("this is text, and no database at all" * 40)
+    own.chmod(0o600)
+    (one,) = wrong(desk, own, "check", "--offline")
+    assert one["what"] == f"the store at {own} can't be read: file is not a database"
+    assert one["fix"] == "correct hub.store, or restore a backup"
