@@ -45,22 +45,29 @@ def head() -> int:
     return max(int(file.name.partition("_")[0]) for file in VERSIONS.glob("[0-9]*_*.py"))
 
 
+def why_too_new(conn: Connection) -> str:
+    """Why this release can't use the store, and what to do; "" if it can."""
+    found, known = revision_of(conn), head()
+    if found <= known:
+        return ""
+    oldest = int(conn.scalar(select(meta.c.value).where(meta.c.key == "min_reader")) or found)
+    if oldest <= known:
+        return ""
+    return (
+        f"this store was written by a newer release (schema {found}, readable from {oldest} on; this release knows "
+        f"{known}): install that release, or restore a backup made before the upgrade"
+    )
+
+
 def migrate(conn: Connection) -> None:
     """Bring the schema to `head()` inside the caller's transaction; a newer one is used as it is if it allows that.
 
     Raises:
         StoreRefused: a newer release wrote the store and this one can't read it any more.
     """
+    if why := why_too_new(conn):
+        raise StoreRefused(why)
     found, known = revision_of(conn), head()
-    if found > known:
-        oldest = int(conn.scalar(select(meta.c.value).where(meta.c.key == "min_reader")) or found)
-        if oldest > known:
-            msg = (
-                f"this store was written by a newer release (schema {found}, readable from {oldest} on; this release "
-                f"knows {known}): install that release, or restore a backup made before the upgrade"
-            )
-            raise StoreRefused(msg)
-        return
     if found < known:
         from alembic import command  # noqa: PLC0415
 

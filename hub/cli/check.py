@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from context_store import StoreError, examine, reader
+from context_store import StoreError, reader
 from context_store.reader import file_of
 from hub.attempt import HubEgress
 from hub.cli.access import answers, path_of
 from hub.cli.common import DEFAULT, UNWELL, WELL, Common
 from hub.cli.output import as_json, err, table
-from hub.cli.places import folders, keys
+from hub.cli.places import folders, keys, schema
 from hub.cli.rights import readable
 from hub.clock import SystemClock
 from hub.config import Config
@@ -103,13 +103,10 @@ def _store(config: Config) -> Sequence[Finding]:
         return [Finding(ok=True, what="not there yet: `trunkline serve` makes it")]
     try:
         with reader.reading(config.store) as conn:
-            found, known = examine.schema(conn)
+            return [schema(conn)]
     except StoreError as error:
         fix = "correct hub.store, or restore a backup" if file else "is the address right, does the database run?"
         return [Finding(ok=False, what=str(error), fix=fix)]
-    if found < known:
-        return [Finding(ok=True, what=f"schema {found}; the next start brings it to {known}")]
-    return [Finding(ok=found == known, what=f"schema {found}, this release knows {known}")]
 
 
 async def _connections(config: Config, *, offline: bool) -> AsyncIterator[tuple[str, Finding]]:

@@ -17,7 +17,7 @@ from context_store.times import from_millis
 from hub.cli.access import load
 from hub.cli.common import DEFAULT, UNWELL, WELL, Common, private
 from hub.cli.output import as_json, err, size, table
-from hub.cli.places import folders, keys
+from hub.cli.places import folders, keys, schema
 from hub.cli.rights import readable
 from hub.clock import SystemClock
 from hub.config import Config
@@ -125,8 +125,10 @@ def _sqlite() -> Finding:
 
 
 def _store(conn: Connection, config: Config, heads: Sequence[Head]) -> Iterator[Finding]:
-    found, known = examine.schema(conn)
-    yield Finding(ok=found == known, what=f"schema {found}, this release knows {known}")
+    usable = schema(conn)
+    yield usable
+    if not usable.ok:
+        return  # what follows may have other tables now
     newest = examine.newest(conn)
     if newest is not None:
         ahead = from_millis(newest) - SystemClock().now()

@@ -5,8 +5,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from context_store import StoreRefused
+from sqlalchemy import Connection
+
+from context_store import StoreRefused, examine
 from context_store.key_files import read_keys
+from context_store.migrations import why_too_new
 from context_store.reader import file_of
 from hub.config import Config
 from plugins import Finding
@@ -50,6 +53,18 @@ def _locked(database: Path) -> str:
     if database.exists() and not os.access(database, os.R_OK | os.W_OK):
         return f"{database} can't be read and written"
     return ""
+
+
+def schema(conn: Connection) -> Finding:
+    """May this release use the store, as `serve` decides it?"""
+    found, known = examine.schema(conn)
+    why, _, fix = why_too_new(conn).partition(": ")
+    if why:
+        return Finding(ok=False, what=why, fix=fix)
+    if found < known:
+        return Finding(ok=True, what=f"schema {found}; the next start brings it to {known}")
+    newer = "; a newer release wrote it, and lets this one use it" if found > known else ""
+    return Finding(ok=True, what=f"schema {found}, this release knows {known}{newer}")
 
 
 def keys(config: Config) -> Iterator[Finding]:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import sqlite3
 from base64 import b64encode
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +99,20 @@ def test_check_looks_at_the_database_that_is_set(desk: Desk):
     (one,) = wrong(desk, own, "check", "--offline")
     assert one["what"] == f"the store at {own} can't be read: file is not a database"
     assert one["fix"] == "correct hub.store, or restore a backup"
+
+
+@pytest.mark.parametrize(("oldest", "usable"), [("1", True), ("9999", False)])
+def test_schema_of_a_newer_release_is_judged_as_serve_judges_it(desk: Desk, oldest: str, usable: bool):
+    desk.serve()
+    assert desk.stop() == 0
+    with closing(sqlite3.connect(desk.folder / "var" / "trunkline.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.execute("UPDATE meta SET value = ? WHERE key = 'min_reader'", (oldest,))
+    for words in (["check", "--offline", "--json"], ["doctor", "--json"]):
+        (one,) = [one for one in json.loads(desk.run(*words).stdout) if "schema 9999" in one["what"]]
+        assert one["ok"] is usable
+        assert one["fix"] == ("" if usable else "install that release, or restore a backup made before the upgrade")
+    if usable:
+        desk.serve()
+    else:
+        assert "written by a newer release (schema 9999" in desk.run("serve").stderr
