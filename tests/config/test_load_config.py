@@ -193,6 +193,13 @@ def test_a_port_that_is_wanted_twice_is_refused_at_both_places(tmp_path: Path, h
     assert problems[0].startswith("plugins.toml: instance.one.listen: hub.listen has port 8025 already")
 
 
+def test_a_domain_of_two_organisations_is_refused_at_the_second(tmp_path: Path):
+    table = '[organisation.{0}]\nname = "{0}"\ndomains = {1}\n'
+    text = table.format("a", '["acme.test", "acme.test"]') + table.format("b", '["b.test", "ACME.test"]')
+    problems = problems_of(tmp_path, text)
+    assert problems == ["plugins.toml: organisation.b.domains[1]: belongs to organisation.a already"]
+
+
 def test_a_disabled_instance_takes_no_port(tmp_path: Path):
     text = '[hub]\nlisten = "127.0.0.1:8025"\n[instance.one]\nkind = "email"\naddress = "a@b.test"\nenabled = false\n'
     assert config_of(tmp_path, text + "listen = { port = 8025 }\n").instances[0].id == "one"
