@@ -14,9 +14,12 @@ def tls_context(server: Server) -> ssl.SSLContext:
     """Verifies chain and host name, TLS 1.2 at least.
 
     Raises:
-        OSError: the CA file can't be read.
+        Pause: the CA file can't be read, or holds no certificate.
     """
-    context = ssl.create_default_context(cafile=server.ca_file or None)
+    try:
+        context = ssl.create_default_context(cafile=server.ca_file or None)
+    except OSError as error:  # ssl.SSLError is one; neither knows of which file it speaks
+        raise Pause(f"ca_file {server.ca_file} can't be used: {error.strerror or error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 

@@ -63,12 +63,15 @@ def _listener(listen: Listen) -> Finding:
     try:
         server_context(listen)
     except OSError as error:  # ssl.SSLError is one
-        return Finding(ok=False, what=f"{where}: {error}", fix="correct listen.cert_file and listen.key_file")
+        what = f"{where}: {error.strerror or error}"
+        return Finding(ok=False, what=what, fix="correct listen.cert_file and listen.key_file")
     how = "STARTTLS is offered" if listen.cert_file else "without encryption"
     return Finding(ok=True, what=f"{where}: {how}")
 
 
 def _problem(what: str, error: Exception, side: str) -> Finding:
+    if "ca_file" in what:
+        return Finding(ok=False, what=what, fix=f"correct {side}.ca_file")
     if "certificate" in what:
         return Finding(ok=False, what=what, fix=f"set {side}.ca_file for an own authority, {side}.host to a name in it")
     if "STARTTLS" in what:

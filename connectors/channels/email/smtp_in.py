@@ -57,9 +57,18 @@ async def listening(hub: HubPort, settings: EmailSettings) -> AsyncIterator["Gat
 
 
 def server_context(settings: Listen) -> ssl.SSLContext | None:
-    """For STARTTLS, if a certificate is set."""
+    """For STARTTLS, if a certificate is set.
+
+    Raises:
+        OSError: one of its files can't be read, or they don't belong together.
+    """
     if not settings.cert_file:
         return None
+    for key, file in (("cert_file", settings.cert_file), ("key_file", settings.key_file)):
+        try:
+            open(file, "rb").close()  # for its name: OpenSSL does not say which one it could not open
+        except OSError as error:
+            raise OSError(error.errno, f"listen.{key} {file} can't be read: {error.strerror}") from error
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(settings.cert_file, settings.key_file)

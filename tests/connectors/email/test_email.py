@@ -2,6 +2,7 @@
 
 import asyncio
 import smtplib
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -12,6 +13,7 @@ from plugins import Envelope, Pause, Secret, Skipped
 from plugins.settings import load_settings
 from plugins.testing.conformance import ConnectorConformance
 from plugins.testing.stubs import START, StubEgress
+from tests.certificates import Authority
 from tests.connectors.email.kit import ADDRESS, Journal, imap_settings, listen_settings, mail, running
 from tests.servers import Dovecot
 from tests.smtpsink import SmtpSink
@@ -106,10 +108,34 @@ async def test_check_names_a_server_that_is_not_there(unused_tcp_port: int):
     assert "smtp.port" in fix
 
 
-async def test_check_names_a_missing_certificate_file():
-    found = await checked(listen_settings(cert_file="nowhere.pem", key_file="nowhere.key"))
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [("cert_file", "listen.cert_file nowhere can't be read"), ("key_file", "listen.key_file nowhere can't be read")],
+)
+async def test_check_names_a_missing_certificate_file(authority: Authority, missing: str, words: str):
+    cert, key = authority.issue("localhost")
+    found = await checked(listen_settings(**{"cert_file": str(cert), "key_file": str(key), missing: "nowhere"}))
     assert not found[0][0]
-    assert "cert_file" in found[0][2]
+    assert f"{words}: No such file" in found[0][1]
+    assert missing in found[0][2]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+@pytest.mark.parametrize("tls", ["tls", "starttls"])
+async def test_check_names_an_authority_that_can_t_be_read(
+    dovecot: Dovecot, smtp_sink: SmtpSink, mail_user: str, tmp_path: Path, content: bytes | None, tls: Any
+):
+    file = tmp_path / "authority.pem"
+    if content is not None:
+        file.write_bytes(content)
+    port = dovecot.tls_port if tls == "tls" else dovecot.port
+    imap = imap_settings(port, mail_user, tls=tls, ca_file=str(file)).imap
+    smtp = Smtp(host="127.0.0.1", port=smtp_sink.port, tls=tls, ca_file=str(file))
+    found = await checked(EmailSettings(address=ADDRESS, imap=imap, smtp=smtp))
+    for (ok, what, fix), side in zip(found, ("imap", "smtp"), strict=True):
+        assert not ok
+        assert f"{side}: ca_file {file} can't be used: " in what
+        assert fix == f"correct {side}.ca_file"
 
 
 BAD = [
