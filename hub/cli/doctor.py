@@ -34,7 +34,9 @@ SAFE_SQLITE = (3, 51, 3)
 
 
 def doctor(*, common: Common = DEFAULT) -> int:
-    """Examine the machine and the store beneath the hub: fsync, disk, clock, schema, accounting, audit chain, orphans.
+    """Examine the machine and the store beneath the hub.
+
+    Folders, keys, fsync, disk, clock, schema, accounting, audit chain, orphans.
 
     trunkline doctor
     """
