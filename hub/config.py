@@ -30,8 +30,9 @@ from hub.settings import (
     Threading,
     Triage,
     is_store,
+    shared_domains,
 )
-from plugins import BadConfig, Problem, Secret, canonical_domain
+from plugins import BadConfig, Problem, Secret
 from plugins.instances import Configured, Instance, load_instances
 from plugins.manager import Plugins, Sources, discover
 from plugins.settings import load_settings
@@ -188,7 +189,7 @@ def load_config(
     )
     problems += wrong
     organisations = reader.named(reader.tables(document, "organisation"), "organisation", Organisation)
-    problems += _shared(organisations, path.name)
+    problems += shared_domains(organisations, path.name)
     named_teams = reader.tables(document, "team")
     teams = reader.named(named_teams, "team", Team)
     place = reader.place(hub)
@@ -226,17 +227,6 @@ def load_config(
     if problems:
         raise Unusable(problems, config)
     return config
-
-
-def _shared(organisations: Mapping[str, Organisation], file: str) -> Iterator[Problem]:
-    """Every domain that an earlier organisation has: whose its users are would hang on the order of the tables."""
-    owners = dict[str, str]()
-    for slug, one in organisations.items():
-        for number, domain in enumerate(one.domains):
-            owner = owners.setdefault(canonical_domain(domain), slug)
-            if owner != slug:
-                key = f"organisation.{slug}.domains[{number}]"
-                yield Problem(file=file, key=key, what=f"belongs to organisation.{owner} already")
 
 
 def _by_name(names: Collection[str], tables: Mapping[str, Any], plugins: Plugins) -> Iterator[Configured]:

@@ -275,9 +275,8 @@ class Outbox:
             text = f"{destination} refuses our credentials or quota: {error}. Its work waits."
             self._results.append(Settlement.of_alarm(f"paused:{destination}", canonical(text, 4000)))
         elif health.failures >= BREAKER:
-            health.held_until = self._now() + 1000 * min(
-                REST, self.config.schedule[0] * 2 ** (health.failures - BREAKER)
-            )
+            doubled = self.config.schedule[0] * 2 ** min(health.failures - BREAKER, 30)  # a float ends at 1024
+            health.held_until = self._now() + 1000 * min(REST, doubled)
         instance = self.instances.get(destination)
         if instance is not None:
             instance.failed(error)

@@ -4,6 +4,7 @@ docs/configuration.md is generated from here. What is read when, and from where,
 """
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from msgspec import Meta, Struct
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from plugins import Domain, Fits, HostPort, Network, Secret
+from plugins import Domain, Fits, HostPort, Network, Problem, Secret, canonical_domain
 from plugins.addresses import is_host_port, is_network, is_url
 
 STORES = ("sqlite:///", "postgresql+psycopg://")
@@ -221,6 +222,17 @@ class Organisation(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Who may vouch for addresses of these domains: authserv-ids, workspaces, identity providers."),
     ] = ()
+
+
+def shared_domains(organisations: Mapping[str, Organisation], file: str) -> Iterator[Problem]:
+    """Every domain that an earlier organisation has: whose its users are would hang on the order of the tables."""
+    owners = dict[str, str]()
+    for slug, one in organisations.items():
+        for number, domain in enumerate(one.domains):
+            owner = owners.setdefault(canonical_domain(domain), slug)
+            if owner != slug:
+                key = f"organisation.{slug}.domains[{number}]"
+                yield Problem(file=file, key=key, what=f"belongs to organisation.{owner} already")
 
 
 class Team(Struct, frozen=True, kw_only=True):
