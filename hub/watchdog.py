@@ -64,12 +64,13 @@ class Watchdog:
     def _watch(self, watched: int) -> None:
         seen, said, unsaid = 0.0, float("-inf"), 0
         while True:
-            before = time.monotonic()
+            before, used = time.monotonic(), time.process_time()
             if self._ended.wait(TICK):
                 return
             now, beat = time.monotonic(), self._beat
-            if now - before > TICK + LIMIT:
-                continue  # the whole process stood still (stopped, starved): nobody in it is to blame
+            late = now - before - TICK
+            if late > LIMIT and time.process_time() - used < late / 2:
+                continue  # stopped or starved, nobody in it is to blame: whoever holds the GIL uses the processor
             stood = now - beat - TICK
             if stood < LIMIT or beat == seen:
                 continue
