@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection, make_url, select, text
 from sqlalchemy.exc import ArgumentError
@@ -171,13 +171,17 @@ class Store:
                 await self._outcome(backend.submit_beat(held))
 
     async def _outcome(self, future: Future[T]) -> T:
+        wrapped = asyncio.wrap_future(future)
         try:
-            return await asyncio.shield(asyncio.wrap_future(future))
+            return await asyncio.shield(wrapped)
+        except asyncio.CancelledError:
+            wrapped.add_done_callback(_unheard)
+            raise
         except StoreBroken as error:
             self.broken = self.broken or error
             raise
         finally:
-            del future  # with what was raised it would hold itself, and the rows with it, until they are collected
+            del future, wrapped  # what was raised would hold them, and they it and the rows, until they are collected
 
     def _renew(self) -> None:
         """Keep the node number; a store that is away for longer than the lease stops new ids, not the process."""
@@ -203,6 +207,12 @@ class Store:
         with suppress(StoreError):
             self._backend.submit_write(return_node, (self.node, self._owner), urgent=False).result()
         self._backend.close()
+
+
+def _unheard(done: "asyncio.Future[Any]") -> None:
+    """Whoever waited for it is gone (`shield` forgets it then): asyncio would log that nobody asked for its error."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _backend_of(url: str) -> "SqliteBackend | PostgresBackend":

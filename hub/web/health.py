@@ -99,11 +99,13 @@ async def healthz(request: web.Request) -> web.Response:
     """200 while the store answers and the accounting equation holds, else 503."""
     hub = request.app[HUB]
     try:
-        health = await hub.store.read(evidence.health, list(hub.instances))
-    except (StoreAway, StoreBroken):
+        async with asyncio.timeout(PATIENCE):  # a server that stands still says nothing, not even that
+            health = await hub.store.read(evidence.health, list(hub.instances))
+            detailed = await trusted(request)
+    except (StoreAway, StoreBroken, TimeoutError):
         return _json({"ok": False, "why": "the store does not answer"}, 503)
     status = 200 if health.balanced else 503
-    if not await trusted(request):
+    if not detailed:
         return _json({"ok": health.balanced}, status)
     details = {
         "ok": health.balanced,

@@ -1,12 +1,16 @@
-"""What a transaction was given is free again when it failed: on a disk that stands still that is 64 MiB each time."""
+"""What a transaction was given is free again when it failed: on a disk that stands still that is 64 MiB each time.
+
+And what nobody waits for any more leaves no word in the log."""
 
 import asyncio
 import gc
 import sqlite3
+import threading
 import weakref
 from contextlib import suppress
 
 import psycopg
+import pytest
 from sqlalchemy import Connection
 
 from context_store import Store, StoreAway
@@ -41,3 +45,27 @@ async def test_failed_transaction_lets_go_of_its_rows(store: Store):
                 await asyncio.sleep(0.01)
     finally:
         gc.enable()
+
+
+async def test_error_of_a_transaction_whose_caller_is_gone_is_nobodys(store: Store):
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(conn: Connection) -> None:
+        begun.set()
+        go_on.wait(10)
+        raise _trouble(conn.dialect.name)
+
+    for door in (store.write, store.read):
+        begun.clear()
+        go_on.clear()
+        caller = asyncio.create_task(door(slow))
+        await asyncio.to_thread(begun.wait, 10)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        go_on.set()
+    await store.close()  # waits for what runs
+    gc.collect()
+    assert told == []

@@ -1,9 +1,11 @@
 """/in/: what reaches a connector, and what is refused before (R10, S15, S46)."""
 
 import asyncio
+import threading
 
 import msgspec
 
+from context_store.sqlite import READERS
 from hub.web.ops import make_ops_app
 
 
@@ -103,6 +105,19 @@ async def test_health_fails_when_the_books_do_not_balance(desk, client):
     answer = await (await client("viewer")).get("/healthz")
     assert answer.status == 503
     assert not (await answer.json())["balanced"]
+
+
+async def test_health_does_not_wait_for_a_store_that_stands_still(desk, client):
+    browser, moves = await client("viewer"), threading.Event()
+    try:
+        held = [asyncio.create_task(desk.store.read(lambda _conn: moves.wait(60))) for _ in range(READERS)]
+        async with asyncio.timeout(30):
+            for path in ("/healthz", "/readyz"):
+                assert (await browser.get(path)).status == 503
+    finally:
+        moves.set()
+    await asyncio.gather(*held)
+    assert (await browser.get("/healthz")).status == 200
 
 
 async def test_ready_says_whether_new_messages_are_taken(desk, client):
