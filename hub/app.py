@@ -31,6 +31,7 @@ from hub.indexer import SEALED, Indexer
 from hub.instances import Instance
 from hub.intake import Intake, intake_topic
 from hub.keys import Keys
+from hub.mask import Mask, secrets_of
 from hub.needs import Needs
 from hub.offers import Learner
 from hub.outbox import Outbox
@@ -81,6 +82,7 @@ class Hub(Rooms):
         self.config = config
         self.clock = clock
         self.plugins = config.plugins
+        self.mask = Mask(secrets_of(config))
         self.telemetry = Telemetry([configured.id for configured in config.instances])
         self.sockets = []
         self.failed = asyncio.Event()
@@ -123,7 +125,8 @@ class Hub(Rooms):
         for port in self.ports.values():
             port.intake = self.intake
         connectors = {i.id: i.connector for i in self.instances.values() if hasattr(i.connector, "parse")}
-        self.parsers = Parsers(connectors, _recipe(config, connectors.values()), config.parse, config.triage.languages)
+        recipe = _recipe(config, connectors.values())
+        self.parsers = Parsers(connectors, recipe, config.parse, config.triage.languages, self.mask)
         self.rules = Rules(store, config, self.clock, self.fabric)
         await self.rules.start()
         self.shelf = Shelf(texts_of(config))
@@ -136,7 +139,7 @@ class Hub(Rooms):
 
     def _add(self, configured: Configured) -> None:
         port = Port(configured.id, self.store, self.blobs, self.vault, self.client, self.fabric, self.clock)
-        instance = Instance(configured, port)
+        instance = Instance(configured, port, self.mask)
         port.evidence = instance
         self.ports[instance.id], self.instances[instance.id] = port, instance
 
@@ -150,14 +153,14 @@ class Hub(Rooms):
         self.pipeline = Pipeline(
             self.store, self.blobs, self.fabric, self.intake, self.parsers, self.instances,
             lambda: self.rules.judging, self.directory, self.keys, self.config, self.telemetry,
-            self.clock,
+            self.mask, self.clock,
         )  # fmt: skip
         self.isolated = replace(self.pipeline, isolated=True)
         effects = Effects(self.client, self.instances, Pace(self.fabric), self.clock, self.config.delivery.lease)
         needs = Needs(self.store, self.blobs, self.intake)
         self.outbox = Outbox(
             self.store, self.fabric, self.instances, effects, needs, self.keys, self.config.delivery,
-            self.telemetry, self.clock,
+            self.telemetry, self.mask, self.clock,
         )  # fmt: skip
         heads = self.config.data / "audit-heads.jsonl"
         self.sealer = Sealer(self.store, self.fabric, self.plugins, heads, self.clock)

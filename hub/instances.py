@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from context_store.text import canonical
+from hub.mask import Mask
 from plugins import Capabilities, Egress, Identity
 from plugins.instances import Configured
 from plugins.manager import roles
@@ -16,7 +16,7 @@ from plugins.manager import roles
 class Instance:
     """One instance; `connector` is a channel's or a target's object, None while its plugin is broken."""
 
-    def __init__(self, configured: Configured, egress: Egress) -> None:
+    def __init__(self, configured: Configured, egress: Egress, mask: Mask) -> None:
         """Build the object; what its constructor raises breaks this instance alone."""
         self.configured = configured
         self.id = configured.id
@@ -24,8 +24,9 @@ class Instance:
         self.name = configured.instance.name
         self.is_target = configured.target
         self.egress = egress
+        self.mask = mask
         self.connector: Any = None
-        self.broken = str(configured.broken) if configured.broken else ""
+        self.broken = mask(str(configured.broken)) if configured.broken else ""
         self.roles: frozenset[str] = frozenset()
         self.max_body = 0
         """Bytes of a request that its connector takes; nothing of a body is kept for whom nobody listens."""
@@ -44,7 +45,7 @@ class Instance:
                 self.max_body = connector.capabilities.max_body
             self.connector, self.roles = connector, able
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own trouble stays its own
-            self.broken = canonical(f"its constructor or its capabilities raised {type(error).__name__}: {error}", 500)
+            self.broken = f"its constructor or its capabilities raised {mask.words(error)}"
 
     @property
     def channel(self) -> str:
@@ -74,7 +75,7 @@ class Instance:
 
     def failed(self, error: BaseException) -> None:
         """Something of it went wrong."""
-        self.last_error = canonical(f"{type(error).__name__}: {error}", 500)
+        self.last_error = self.mask.words(error)
         self.last_error_at = self._now()
 
     def crashed(self, error: BaseException) -> None:

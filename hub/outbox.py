@@ -8,7 +8,6 @@ an answer is `uncertain`: `effects.py` asks the far side before any second try. 
 import asyncio
 import random
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -28,6 +27,7 @@ from hub.effects import Effects, Result
 from hub.fabric import Fabric
 from hub.instances import Instance
 from hub.keys import Keys
+from hub.mask import Mask
 from hub.needs import Needs
 from hub.pace import TooSoon, Turns
 from hub.results import Settlement, finished, settle_all
@@ -73,6 +73,7 @@ class Outbox:
     keys: Keys
     config: Delivery
     telemetry: Telemetry
+    mask: Mask
     clock: Clock
     stopping: bool = False
     _health: dict[str, _Health] = field(default_factory=dict)
@@ -246,7 +247,7 @@ class Outbox:
             self._succeeded(work.destination)
         settled = Settled(
             id=work.id, fence=work.fence, state=state, due_at=due, cause=cause,
-            trace=_trace(error) if error and not early else None, tried=not early,
+            trace=self.mask.trace(error) if error and not early else None, tried=not early,
             maybe_duplicate=work.maybe_duplicate or self.effects.doubtful(work.id),
         )  # fmt: skip
         self._results.append(Settlement.of_failure(work, settled, now))
@@ -273,7 +274,7 @@ class Outbox:
         if isinstance(error, Pause):
             health.held_until = self._now() + 1000 * min(REST, _seconds(error) or 60)
             text = f"{destination} refuses our credentials or quota: {error}. Its work waits."
-            self._results.append(Settlement.of_alarm(f"paused:{destination}", canonical(text, 4000)))
+            self._results.append(Settlement.of_alarm(f"paused:{destination}", canonical(self.mask(text), 4000)))
         elif health.failures >= BREAKER:
             doubled = self.config.schedule[0] * 2 ** min(health.failures - BREAKER, 30)  # a float ends at 1024
             health.held_until = self._now() + 1000 * min(REST, doubled)
@@ -322,7 +323,7 @@ class Outbox:
             if len(batch) == 1:
                 batch = [one for one in batch if one.settled is not None and one.settled.cause != UNKNOWN]
             for one in batch:
-                await self._settle([one] if len(batch) > 1 else [one.not_written(_trace(error), self._now())])
+                await self._settle([one] if len(batch) > 1 else [one.not_written(self.mask.trace(error), self._now())])
             return
         crashpoint("out.recorded")
         for one in batch:
@@ -388,7 +389,3 @@ def _seconds(error: Retry | Pause | Uncertain) -> float:
     """What the far side asked for, if it is a number at all: a plugin may have read it from a header."""
     after = getattr(error, "after", None)
     return max(0.0, float(after)) if isinstance(after, int | float) and after == after else 0.0  # noqa: PLR0124  # NaN
-
-
-def _trace(error: BaseException) -> str:
-    return canonical("".join(traceback.format_exception(error))[-4000:])

@@ -10,7 +10,6 @@ stands alone, tried five times, and parked with its cause and trace (R5, R8, R9)
 
 import asyncio
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +23,6 @@ from context_store.crashpoints import crashpoint
 from context_store.lookups import gather
 from context_store.pending import Outcome, PendingEnvelope, claim_envelopes, settle, still_pending
 from context_store.record import Batch, Stale, record
-from context_store.text import canonical
 from context_store.times import to_millis
 from hub.config import Config
 from hub.draft import Draft
@@ -34,6 +32,7 @@ from hub.intake import Intake, intake_topic
 from hub.items import Judge
 from hub.keys import Keys
 from hub.lines import topics_of
+from hub.mask import Mask
 from hub.recognise import Directory
 from hub.telemetry import Telemetry
 from hub.triage import Judging
@@ -68,6 +67,7 @@ class Pipeline:
     keys: Keys
     config: Config
     telemetry: Telemetry
+    mask: Mask
     clock: Clock
     isolated: bool = False
     """Which envelopes it takes: those parsed in worker processes, or all others. A hub runs one of each."""
@@ -126,7 +126,8 @@ class Pipeline:
             raise
         except Exception as error:  # noqa: BLE001  # whatever one envelope brings must not stop the others
             if len(parsed) == 1:
-                await self._note_failures([_failed(parsed[0], error)])
+                failed = Parsed(parsed[0].envelope, cause="record_failed", trace=self.mask.trace(error))
+                await self._note_failures([failed])
                 return
             middle = len(parsed) // 2
             await self._record(parsed[:middle])
@@ -215,11 +216,6 @@ def _quick_first(envelopes: Sequence[PendingEnvelope]) -> tuple[Sequence[Pending
 def _write(conn: Connection, batch: Batch) -> None:
     record(conn, batch, add_events)
     crashpoint("record.before_commit")
-
-
-def _failed(parsed: Parsed, error: BaseException) -> Parsed:
-    trace = canonical("".join(traceback.format_exception(error))[-4000:])
-    return Parsed(parsed.envelope, cause="record_failed", trace=trace)
 
 
 def _outcome(parsed: Parsed) -> Outcome:

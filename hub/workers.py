@@ -8,7 +8,6 @@ address space, and whatever happens there costs the envelope one of two workers 
 import asyncio
 import multiprocessing
 import os
-import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -21,10 +20,10 @@ from structlog.contextvars import bind_contextvars
 
 from context_store.journal import INLINE
 from context_store.pending import PendingEnvelope
-from context_store.text import canonical
 from context_store.times import from_millis
 from hub.config import ParseLimits
 from hub.languages import tell_apart
+from hub.mask import Mask
 from hub.parsing import Recipe, parse_one, parse_there, start_worker
 from plugins import Envelope, Item
 
@@ -63,10 +62,11 @@ class Parsers:
     """Parses batches; `start` before, `stop` after."""
 
     def __init__(
-        self, connectors: Mapping[str, Any], recipe: Recipe, limits: ParseLimits, languages: Sequence[str] = ()
+        self, connectors: Mapping[str, Any], recipe: Recipe, limits: ParseLimits, languages: Sequence[str], mask: Mask
     ) -> None:
         """`connectors`: instance → connector object, as the hub built them; `languages`: what to tell apart."""
         self._languages = tuple(languages)
+        self._mask = mask
         self._connectors = connectors
         self._recipe = recipe
         self._limits = limits
@@ -134,7 +134,7 @@ class Parsers:
         try:
             return Parsed(envelope, _decoder.decode(parse_one(connector, envelope_of(envelope))))
         except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a parser raises parks its envelope
-            return _failed(envelope, error)
+            return self._failed(envelope, error)
 
     async def _in_worker(self, envelope: PendingEnvelope) -> Parsed:
         args, seconds = (envelope.instance, envelope_of(envelope)), self._limits.seconds
@@ -149,14 +149,9 @@ class Parsers:
         except ProcessExpired as error:
             return Parsed(envelope, cause="parse_crashed", trace=f"its worker died: {error}", worker_lost=True)
         except MemoryError as error:
-            return Parsed(envelope, cause="parse_memory", trace=_trace(error), worker_lost=True)
+            return Parsed(envelope, cause="parse_memory", trace=self._mask.trace(error), worker_lost=True)
         except Exception as error:  # noqa: BLE001  # whatever a parser raises parks its envelope
-            return _failed(envelope, error)
+            return self._failed(envelope, error)
 
-
-def _failed(envelope: PendingEnvelope, error: BaseException) -> Parsed:
-    return Parsed(envelope, cause="parse_failed", trace=_trace(error))
-
-
-def _trace(error: BaseException) -> str:
-    return canonical("".join(traceback.format_exception(error))[-4000:])  # it may quote what was sent
+    def _failed(self, envelope: PendingEnvelope, error: BaseException) -> Parsed:
+        return Parsed(envelope, cause="parse_failed", trace=self._mask.trace(error))

@@ -20,6 +20,7 @@ from hub.config import Config
 from hub.doors import doors, trouble
 from hub.egress import Client
 from hub.instances import Instance
+from hub.mask import Mask, secrets_of
 from hub.rules import load_with_rules, read_rules
 from plugins import BadConfig, Finding, Refuse
 
@@ -110,12 +111,12 @@ def _store(config: Config) -> Sequence[Finding]:
 
 
 async def _connections(config: Config, *, offline: bool) -> AsyncIterator[tuple[str, Finding]]:
-    clock = SystemClock()
+    clock, mask = SystemClock(), Mask(secrets_of(config))
     client = Client(config.egress, clock)
     egress = HubEgress(client, clock, blobs=_refuse, tokens=_refuse)
     try:
         for configured in config.instances:
-            instance = Instance(configured, egress)
+            instance = Instance(configured, egress, mask)
             where = f"instance.{instance.id}"
             if instance.broken:
                 yield where, Finding(ok=False, what=instance.broken)

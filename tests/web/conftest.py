@@ -19,6 +19,7 @@ from hub.fabric.local import LocalFabric
 from hub.helping import Shelf
 from hub.instances import Instance
 from hub.keys import Keys
+from hub.mask import Mask
 from hub.telemetry import Telemetry
 from hub.texts import Texts
 from hub.web import auth
@@ -201,7 +202,7 @@ async def desk(tmp_path: Path, password_hash: str) -> AsyncIterator[Desk]:
     config = load_config(file, {"HOOK_SECRET": HOOK_SECRET})
     clock = Turned()
     store = await Store.open(config.store, config.data, clock)
-    instances = {each.id: Instance(each, None) for each in config.instances}
+    instances = {each.id: Instance(each, None, Mask(set())) for each in config.instances}
     desk = Desk(config, clock, store, instances, Intake(instances), Operations(), BlobStore(config.data))
     desk.fabric = LocalFabric(clock)
     desk.shelf = Shelf(Texts(tmp_path / "templates", tmp_path / "articles", "en"))

@@ -7,6 +7,7 @@ import msgspec
 from context_store.references import ALPHABET, envelope_of, receipt_of
 from context_store.text import hash_key
 from hub.instances import Instance
+from hub.mask import Mask
 
 
 def given(envelope: int) -> str:
@@ -35,7 +36,7 @@ async def test_several_forms_are_a_choice_and_a_disabled_one_is_none(desk, clien
     known = desk.instances["portal"].configured
     for number, enabled in (("second", True), ("third", False)):
         said = msgspec.structs.replace(known.instance, name=f"The {number} form", enabled=enabled)
-        desk.instances[number] = Instance(msgspec.structs.replace(known, id=number, instance=said), None)
+        desk.instances[number] = Instance(msgspec.structs.replace(known, id=number, instance=said), None, Mask(set()))
     text = await (await browser.get("/portal")).text()
     assert 'href="/p/portal/"' in text
     assert "The second form" in text

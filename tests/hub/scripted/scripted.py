@@ -35,6 +35,7 @@ from plugins import (
     Request,
     Retry,
     Say,
+    Secret,
     StaleKeys,
     Step,
     Ticketing,
@@ -241,6 +242,7 @@ class Apart(Line):
 
 class RadioSettings(Struct, frozen=True, kw_only=True):
     does: str = "listen"
+    token: Secret | None = None
 
 
 class Radio:
@@ -256,6 +258,7 @@ class Radio:
 
     def __init__(self, instance: str, settings: RadioSettings) -> None:
         self.does = settings.does
+        self.token = settings.token.reveal() if settings.token else ""
         self.port: HubPort | None = None
         self.runs = 0
         self.let_go = asyncio.Event()
@@ -266,7 +269,7 @@ class Radio:
         self.runs += 1
         match self.does:
             case "raise":
-                raise ConnectionError("no carrier \x00 \ud800")
+                raise ConnectionError(f"no carrier \x00 \ud800 at https://air.test/bot{self.token}/listen")
             case "exit":
                 sys.exit(3)
             case "cancelled":
