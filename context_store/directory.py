@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, or_, select, update
 
 from context_store import tables as t
 from context_store.text import canonical, hash_key
-from context_store.views import ACTIVE, PAGE
+from context_store.views import ACTIVE, PAGE, beginning
 from plugins import Identity, canonical_address
 
 
@@ -69,10 +69,9 @@ def list_users(conn: Connection, text: str = "", limit: int = PAGE) -> tuple[Use
         .where(select(i.id).where(i.user_id == u.id).exists())
     )
     if text:
-        like = text.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
-        named = select(i.user_id).where(func.lower(i.value).like(like, escape="!"))
+        named = select(i.user_id).where(beginning(conn, i.value, text))
         spelled = select(i.user_id).where(i.value_hash == _hash("email", text))
-        statement = statement.where(or_(func.lower(u.name).like(like, escape="!"), u.id.in_(named), u.id.in_(spelled)))
+        statement = statement.where(or_(beginning(conn, u.name, text), u.id.in_(named), u.id.in_(spelled)))
     rows = conn.execute(statement.order_by(u.id.desc()).limit(limit)).all()
     ids = [row.id for row in rows]
     identities, names = _identities(conn, ids)

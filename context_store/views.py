@@ -6,6 +6,7 @@ time of recording, so `id` is time order, and a sender who lies about the date c
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 import msgspec
@@ -34,6 +35,7 @@ from plugins import Fold, Identity
 
 ACTIVE = ("new", "open", "pending", "on_hold")
 PAGE = 50
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 _q, _i, _u, _m = t.queries.c, t.identities.c, t.users.c, t.messages.c
@@ -77,13 +79,18 @@ def _query_row(row: Any) -> QueryRow:
 # ---- lists of queries --------------------------------------------------------------------------------
 
 
-def _beginning(column: Any, text: str) -> ColumnElement[bool]:
-    """SQLite's lower() knows ASCII alone; the search index is for everything else."""
-    escaped = text.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    return func.lower(column).like(escaped + "%", escape="!")
+def beginning(conn: Connection, column: Any, text: str) -> ColumnElement[bool]:
+    """Text that begins so, whatever the case of its ASCII letters; the search index is for everything else.
+
+    SQLite's lower() knows no other letters, PostgreSQL's all of the database's locale unless told "C": so they find
+    the same.
+    """
+    escaped = text.translate(_LOWER).replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    plain = column.collate("C") if conn.dialect.name == "postgresql" else column
+    return func.lower(plain).like(escaped + "%", escape="!")
 
 
-def _narrow(statement: Select[Any], wanted: QueryFilter) -> Select[Any]:
+def _narrow(conn: Connection, statement: Select[Any], wanted: QueryFilter) -> Select[Any]:
     if wanted.state:
         statement = statement.where(_q.state.in_(ACTIVE if wanted.state == "active" else (wanted.state,)))
     for column, value in ((_q.channel, wanted.channel), (_q.team, wanted.team)):
@@ -95,7 +102,7 @@ def _narrow(statement: Select[Any], wanted: QueryFilter) -> Select[Any]:
         statement = statement.where(_i.user_id == wanted.user_id)
     if wanted.text:
         columns = (_q.subject, _u.name, _i.value)
-        statement = statement.where(or_(*(_beginning(column, wanted.text) for column in columns)))
+        statement = statement.where(or_(*(beginning(conn, column, wanted.text) for column in columns)))
     return statement
 
 
@@ -106,7 +113,7 @@ def list_queries(
 
     `before`: (updated_at, id) of the last row of the page before.
     """
-    statement = _narrow(_queries.where(_q.root_id == _q.id), wanted)
+    statement = _narrow(conn, _queries.where(_q.root_id == _q.id), wanted)
     if before:
         at, number = before
         statement = statement.where(or_(_q.updated_at < at, and_(_q.updated_at == at, _q.id < number)))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert, text
 
-from context_store import Store, evidence, views
+from context_store import Store, directory, evidence, views
 from context_store import tables as t
 from context_store.shapes import QueryFilter
 from hub.clock import SystemClock
@@ -58,6 +58,26 @@ async def test_what_no_store_can_hold_finds_nobody(filled):
 
     store, _ = filled
     assert await store.read(agents.find_agent, "a\x00\ud800b") is None
+
+
+async def test_a_beginning_is_found_whatever_its_letters_and_the_case_of_ascii_ones(filled):
+    store, _ = filled
+    sample = Sample(store, "hash")
+    sample.named["agent"] = None
+    person = await store.write(lambda conn: sample._user(conn, "Özil Émile", "email", "Özil@acme.test", 1))
+    query = await store.write(lambda conn: sample._query(conn, person, "Übersicht FEHLT", "new", 1)["id"])
+
+    async def found(begin: str) -> tuple[list[int], list[int]]:
+        users = await store.read(directory.list_users, begin)
+        queries = await store.read(views.list_queries, QueryFilter(text=begin))
+        return [row.user_id for row in users], [row.id for row in queries]
+
+    for begin in ("Özil", "Öz", "ÖZIL É", "Özil@ACME"):
+        assert await found(begin) == ([person["user"]], [query])
+    for begin in ("Übersicht", "ÜBERSICHT fehlt"):
+        assert await found(begin) == ([], [query])
+    for begin in ("özil", "übersicht"):
+        assert await found(begin) == ([], [])
 
 
 async def test_tries_are_counted_together_on_both_databases(filled):
