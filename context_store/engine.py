@@ -12,7 +12,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection, make_url, select, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from context_store.blobs import BlobStore
 from context_store.errors import StoreBroken, StoreError, StoreRefused
@@ -32,6 +32,8 @@ Ts = TypeVarTuple("Ts")
 
 MOST_SKEW_MS = 60_000
 """A clock that is more than a minute off is an operator's to mend, and `doctor` says so: it is not made up for."""
+RETRY = 1.0
+"""Seconds until a lease that could not be renewed is tried again: once it has lapsed all that comes is put off."""
 START_LOCK = 0x7472756E6B6C696E
 """PostgreSQL: one node migrates and takes its number at a time."""
 
@@ -185,9 +187,13 @@ class Store:
 
     def _renew(self) -> None:
         """Keep the node number; a store that is away for longer than the lease stops new ids, not the process."""
-        while not self._stop.wait(LEASE_MS / 5000):
-            with suppress(StoreError):
+        pause = LEASE_MS / 5000
+        while not self._stop.wait(pause):
+            try:
                 self.ids.renewed(self._backend.submit_write(self._renew_in, (), urgent=False).result())
+                pause = LEASE_MS / 5000
+            except (StoreError, DBAPIError):
+                pause = RETRY
 
     def _renew_in(self, conn: Connection) -> int:
         self._measure(conn)

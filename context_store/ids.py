@@ -48,6 +48,11 @@ class Ids:
             self.node = node
             self._valid_until = time.monotonic() + LEASE_MS * 2 / 3000
 
+    @property
+    def valid(self) -> bool:
+        """False: the lease has run out, and there are no ids until it is renewed."""
+        return not self._leased or time.monotonic() <= self._valid_until
+
     def next(self) -> int:
         """The next id."""
         return self._first(1)
@@ -64,7 +69,7 @@ class Ids:
 
     def _first(self, count: int) -> int:
         with self._lock:
-            if self._leased and time.monotonic() > self._valid_until:
+            if not self.valid:
                 msg = f"the lease on node number {self.node} could not be renewed: no new ids until it is"
                 raise StoreAway(msg)
             now = self._now_ms() - EPOCH_MS

@@ -133,7 +133,11 @@ async def _answers(hub: Rooms) -> bool:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """200 if new messages are taken now: a load balancer's question. That the store answers is tried, not assumed."""
+    """200 if new messages are taken now: a load balancer's question. That the store answers is tried, not assumed.
+
+    One that is back after a while answers before there are ids again, and without these nothing is taken.
+    """
     hub = request.app[HUB]
-    ready = hub.store.broken is None and not hub.intake.full and await _answers(hub)
+    able = hub.store.broken is None and hub.store.ids.valid and not hub.intake.full
+    ready = able and await _answers(hub)
     return _json({"ready": ready}, 200 if ready else 503)

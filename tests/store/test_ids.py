@@ -1,3 +1,4 @@
+import asyncio
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -5,10 +6,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text, update
 
-from context_store import Store, StoreAway
+from context_store import Store, StoreAway, engine
 from context_store import ids as ids_module
 from context_store.ids import EPOCH_MS, Ids
 from context_store.tables import nodes
+from tests.servers import PostgreSQL, room
 from tests.store.conftest import Turned
 from tests.store.make import envelope, keep
 
@@ -95,6 +97,27 @@ def test_no_ids_without_a_lease(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(StoreAway, match="lease"):
         Ids(lambda: EPOCH_MS, node=1, leased=True).next()
     Ids(lambda: EPOCH_MS, node=1).next()
+
+
+async def test_a_lease_that_ran_out_is_renewed_as_soon_as_postgresql_is_back(
+    tmp_path: Path, clock: Turned, monkeypatch: pytest.MonkeyPatch
+):
+    with room("pg") as folder:
+        server = PostgreSQL(folder)
+        monkeypatch.setattr(ids_module, "LEASE_MS", 600)
+        monkeypatch.setattr(engine, "LEASE_MS", 2500)  # the first renewal comes after half a second
+        store = await Store.open(server.database(), tmp_path, clock)
+        server.crash()
+        monkeypatch.undo()
+        monkeypatch.setattr(engine, "LEASE_MS", 600_000)  # and after it every two minutes
+        await asyncio.sleep(2)
+        assert not store.ids.valid
+        server.start()
+        async with asyncio.timeout(30):
+            while not store.ids.valid:  # noqa: ASYNC110  # nothing tells
+                await asyncio.sleep(0.1)
+        await store.close()
+        server.stop()
 
 
 async def test_killed_owners_row_does_not_stop_the_next_on_sqlite(tmp_path: Path, clock: Turned):

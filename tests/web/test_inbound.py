@@ -5,6 +5,7 @@ import threading
 
 import msgspec
 
+from context_store import ids
 from context_store.sqlite import READERS
 from hub.web.ops import make_ops_app
 
@@ -125,6 +126,16 @@ async def test_ready_says_whether_new_messages_are_taken(desk, client):
     assert (await browser.get("/readyz")).status == 200
     desk.intake.full = True
     assert (await browser.get("/readyz")).status == 503
+
+
+async def test_a_hub_without_ids_is_not_ready(desk, client, monkeypatch):
+    browser = await client()
+    monkeypatch.setattr(ids, "LEASE_MS", -1)
+    desk.store.ids = ids.Ids(desk.store.now, desk.store.node, desk.store.ids.next(), leased=True)
+    assert (await browser.get("/readyz")).status == 503
+    monkeypatch.undo()
+    desk.store.ids.renewed(desk.store.node)
+    assert (await browser.get("/readyz")).status == 200
 
 
 async def test_the_local_socket_runs_operations_and_answers_problems_as_json(desk, aiohttp_client):
