@@ -63,6 +63,8 @@ def _desk(instances: Mapping[str, Instance], name: str) -> Instance:
     for one in sorted(desks, key=lambda each: each.id != name):
         if name in {one.id, one.channel}:
             return one
+    if any(one.owes("counter") and name in {one.id, one.kind} for one in instances.values()):
+        raise ValueError(f"nothing was recorded: {name} can't run now; try again when its plugin is mended")
     there = ", ".join(f"{one.id} ({one.channel})" for one in desks) or "none"
     raise ValueError(f"there is no desk {name}; there are: {there}")
 

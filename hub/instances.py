@@ -28,6 +28,7 @@ class Instance:
         self.connector: Any = None
         self.broken = mask(str(configured.broken)) if configured.broken else ""
         self.roles: frozenset[str] = frozenset()
+        self._meant: frozenset[str] = frozenset()
         self.max_body = 0
         """Bytes of a request that its connector takes; nothing of a body is kept for whom nobody listens."""
         self.running = False
@@ -40,10 +41,11 @@ class Instance:
         if configured.cls is None or not configured.instance.enabled:
             return
         try:
-            connector, able = configured.build(), frozenset(roles(configured.cls))
-            if "webhook" in able:
+            self._meant = frozenset(roles(configured.cls))
+            connector = configured.build()
+            if "webhook" in self._meant:
                 self.max_body = connector.capabilities.max_body
-            self.connector, self.roles = connector, able
+            self.connector, self.roles = connector, self._meant
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin's own trouble stays its own
             self.broken = f"its constructor or its capabilities raised {mask.words(error)}"
 
@@ -66,6 +68,14 @@ class Instance:
     def has(self, role: str) -> bool:
         """Does it do that, and can it?"""
         return self.connector is not None and role in self.roles
+
+    def owes(self, role: str) -> bool:
+        """Would it do that, were it not broken? Who delivers is told "later" then: "not here" may cost the message.
+
+        Of a plugin that can't be imported nobody knows what it does: it owes everything.
+        """
+        wanted = bool(self.broken) and self.configured.instance.enabled
+        return wanted and (not self._meant or role in self._meant)
 
     def answered(self, *, message: bool = False, at: datetime | None = None) -> None:
         """Its source or far side answered, now or `at`."""

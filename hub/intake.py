@@ -110,8 +110,11 @@ class Intake:
         if self.full:
             return _later(503, 5)
         instance = self._instances.get(instance_id)
-        known = instance.id if instance is not None and instance.has("webhook") else ""
-        return None if self.allow(known, peer) else _later(429, 60)
+        broken = instance is not None and instance.owes("webhook")
+        known = instance.id if instance is not None and (broken or instance.has("webhook")) else ""
+        if not self.allow(known, peer):
+            return _later(429, 60)
+        return _later(503, 30) if broken else None  # its source keeps the message until the plugin is mended
 
     def allow(self, instance_id: str, peer: str, what: str = "") -> bool:
         """Count one request of a peer, or `what`, which has the same limit to itself; False beyond it."""

@@ -15,13 +15,12 @@ from weakref import WeakSet
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from hub.instances import Instance
 from hub.web import polled
 from hub.web.bodies import AFTER
 from hub.web.inbound import described
 from hub.web.peer import peer_of
 from hub.web.protocol import Connection
-from hub.web.site import HUB
+from hub.web.site import HUB, instance_of
 from hub.web.waiting import Held, Waiting
 from plugins import Page, Request
 
@@ -69,16 +68,9 @@ ROOM = web.AppKey("room", Room)
 HELD = web.AppKey("held", Held)
 
 
-def _instance(request: web.Request, role: str) -> Instance:
-    instance = request.app[HUB].instances.get(request.match_info["instance"])
-    if instance is None or not instance.has(role):
-        raise web.HTTPNotFound
-    return instance
-
-
 async def page(request: web.Request) -> web.Response:
     """GET /p/{instance}/{path}."""
-    instance = _instance(request, "pages")
+    instance = instance_of(request, "pages")
     pages = request.app[PAGES].get(instance.id)
     if pages is None:
         pages = request.app[PAGES][instance.id] = {one.path.lstrip("/"): one for one in instance.connector.pages}
@@ -127,7 +119,7 @@ async def socket(request: web.Request) -> web.WebSocketResponse:
 
     A handshake is a request of its peer, and so is each envelope that comes through it.
     """
-    instance = _instance(request, "socket")
+    instance = instance_of(request, "socket")
     hub = request.app[HUB]
     answer = web.WebSocketResponse(
         max_msg_size=LARGEST_MESSAGE,
@@ -178,7 +170,7 @@ def _waiting(request: web.Request, peer: str) -> Iterator[Waiting]:
 
 async def poll(request: web.Request) -> web.Response:
     """POST /ws/{instance}/{tail}: the same frames where no socket gets through."""
-    instance = _instance(request, "socket")
+    instance = instance_of(request, "socket")
     hub, peer = request.app[HUB], peer_of(request)
     polled.count(hub, instance, peer, "polls")
     with request.app[ROOM].taken(peer):

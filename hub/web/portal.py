@@ -10,7 +10,7 @@ from context_store import evidence
 from hub.instances import Instance
 from hub.rooms import Rooms
 from hub.web.peer import peer_of
-from hub.web.site import HUB, problem_page, render
+from hub.web.site import HUB, out_of_order, problem_page, render
 
 LOOKS = 300
 """Receipt pages of one address in a minute: a page looks again every 3 s, and many people may share an address."""
@@ -21,12 +21,20 @@ def forms(hub: Rooms) -> list[Instance]:
     return [each for each in hub.instances.values() if each.has("site") and each.channel == "portal"]
 
 
+def _owed(hub: Rooms, wanted: str | None) -> bool:
+    """Would there be a portal, or that one, if no plugin were broken?"""
+    owing = [each for each in hub.instances.values() if wanted in {None, each.id} and each.owes("site")]
+    return any(getattr(each.configured.cls, "channel", "portal") == "portal" for each in owing)
+
+
 async def form(request: web.Request) -> web.StreamResponse:
     """The one portal, or a choice of them."""
     wanted = request.match_info.get("instance")
     known = [each for each in forms(request.app[HUB]) if wanted in {None, each.id}]
     if len(known) > 1:
         return render(request, "portal_choice.html", forms=known)
+    if not known and _owed(request.app[HUB], wanted):
+        raise out_of_order()
     if not known:
         return problem_page(request, 404, "There is no form here.")
     raise web.HTTPSeeOther(f"/p/{known[0].id}/")

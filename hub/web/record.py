@@ -30,11 +30,12 @@ async def _page(
 ) -> web.Response:
     hub = request.app[HUB]
     desks = [one for one in hub.instances.values() if one.has("counter")]
+    broken = [one.id for one in hub.instances.values() if one.owes("counter")]
     found = await hub.store.read(evidence.receipt, receipt) if receipt else None
     return await page(
-        request, "record.html", status=status, desks=desks, given=dict.fromkeys(FIELDS, "") | given, wrong=wrong,
-        receipt=receipt if found else "", state=found[0] if found else "",
-        made=await _query(request, found[1]) if found and found[1] else None,
+        request, "record.html", status=status, desks=desks, broken=broken,
+        given=dict.fromkeys(FIELDS, "") | given, wrong=wrong, receipt=receipt if found else "",
+        state=found[0] if found else "", made=await _query(request, found[1]) if found and found[1] else None,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from context_store.shapes import MessageView
 from context_store.times import from_millis
+from hub.instances import Instance
 from hub.rooms import Rooms
 from hub.web.fit import FILES
 from hub.web.ports import Operations
@@ -49,6 +50,23 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     for name, value in ours.items():
         response.headers.setdefault(name, value)
     response.headers["Server"] = ours["Server"]  # aiohttp has said its own by now
+
+
+def out_of_order() -> web.HTTPServiceUnavailable:
+    """While its plugin is broken; scripts of other sites may read when to come again."""
+    shared = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
+    text = "This is out of order just now. Try again later."
+    return web.HTTPServiceUnavailable(text=text, headers={"Retry-After": "30", **shared})
+
+
+def instance_of(request: web.Request, role: str) -> Instance:
+    """The one that the path names. Raises HTTPNotFound; HTTPServiceUnavailable while its plugin is broken."""
+    found = request.app[HUB].instances.get(request.match_info["instance"])
+    if found is not None and found.owes(role):
+        raise out_of_order()
+    if found is None or not found.has(role):
+        raise web.HTTPNotFound
+    return found
 
 
 # ---- assets ------------------------------------------------------------------------------------------

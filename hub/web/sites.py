@@ -13,7 +13,7 @@ from hub.web import plugged, visitors
 from hub.web.answers import stored
 from hub.web.inbound import described, response_of
 from hub.web.peer import peer_of
-from hub.web.site import HUB, problem_page
+from hub.web.site import HUB, instance_of, problem_page
 from plugins import Reply
 
 log = structlog.get_logger("trunkline.web")
@@ -28,10 +28,7 @@ async def page(request: web.Request) -> web.StreamResponse:
     try:
         return await plugged.page(request)
     except web.HTTPNotFound:
-        instance = request.app[HUB].instances.get(request.match_info["instance"])
-        if instance is None or not instance.has("site"):
-            raise
-        return await _show(request, instance)
+        return await _show(request, instance_of(request, "site"))
 
 
 async def _show(request: web.Request, instance: Instance) -> web.StreamResponse:

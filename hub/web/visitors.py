@@ -11,11 +11,10 @@ from sqlalchemy import Connection
 from context_store import tokens, visits
 from context_store.audit import NewEvent, add_events
 from context_store.text import canonical
-from hub.instances import Instance
 from hub.rooms import Rooms
 from hub.web.guard import SAFE, same_origin
 from hub.web.peer import peer_of
-from hub.web.site import HUB, problem_page, render
+from hub.web.site import HUB, instance_of, problem_page, render
 from plugins import Identity, Person
 
 LIFE = 7 * 86_400_000
@@ -51,13 +50,6 @@ async def _visitor(hub: Rooms, kind: str, secret: str) -> visits.Visitor | None:
     return await hub.store.read(visits.visitor, kind, secret, hub.store.now()) if secret else None
 
 
-def _site(request: web.Request) -> Instance:
-    found = request.app[HUB].instances.get(request.match_info["instance"])
-    if found is None or not found.has("site"):
-        raise web.HTTPNotFound
-    return found
-
-
 def _counted(request: web.Request) -> None:
     if not request.app[HUB].fabric.allow(f"enter:{peer_of(request)}", LOOKS, 60):
         raise web.HTTPTooManyRequests(text="Too many links from your address. Wait a minute.")
@@ -65,7 +57,7 @@ def _counted(request: web.Request) -> None:
 
 async def enter_page(request: web.Request) -> web.StreamResponse:
     """GET /portal/enter/{instance}/{token}: whom the link signs in, and the button that does it."""
-    site = _site(request)
+    site = instance_of(request, "site")
     _counted(request)
     found = await _visitor(request.app[HUB], visits.LINK, request.match_info["token"])
     if found is None:
@@ -75,7 +67,7 @@ async def enter_page(request: web.Request) -> web.StreamResponse:
 
 async def enter(request: web.Request) -> web.StreamResponse:
     """POST: the link is used up, and the session begins."""
-    hub, site = request.app[HUB], _site(request)
+    hub, site = request.app[HUB], instance_of(request, "site")
     _counted(request)
     now, secret = hub.store.now(), canonical(request.match_info["token"], 200)
 
@@ -99,7 +91,7 @@ async def enter(request: web.Request) -> web.StreamResponse:
 
 async def leave(request: web.Request) -> web.StreamResponse:
     """POST /portal/leave/{instance}: the session ends; with `all` every session of that person."""
-    hub, site, now = request.app[HUB], _site(request), request.app[HUB].store.now()
+    hub, site, now = request.app[HUB], instance_of(request, "site"), request.app[HUB].store.now()
     secret = canonical(request.cookies.get(cookie_name(hub), ""), 200)
     found = await _visitor(hub, visits.SESSION, secret)
     everywhere = "all" in request.query

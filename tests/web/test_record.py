@@ -63,3 +63,11 @@ async def test_what_was_typed_stays_when_it_is_refused(client, desk):
     assert "begin it with the country" in text
     assert 'value="044 &lt;1&gt;"' in text
     assert 'value="w"' in text
+
+
+async def test_desks_that_are_broken_are_named_as_such(desk, client):
+    for name in ("desk", "ring"):
+        desk.instances[name].connector, desk.instances[name].broken = None, "its constructor raised"
+    text = await (await (await client("agent")).get("/console/record")).text()
+    assert "desk, ring can't run" in text
+    assert "No desk is configured" not in text
