@@ -136,9 +136,11 @@ class Rules:
         rules = await self._first()
         said = await self._store.read(active)
         seen = await self._store.read(rule_set, rules.hash) is not None
-        await self._store.write(_keep, rules, to_millis(self._clock.now()))
-        if said and said.hash != rules.hash and seen and self._store.dialect != "sqlite":
-            self._old_copy = True
+        several = self._store.dialect != "sqlite"
+        self._old_copy = several and said is not None and said.hash != rules.hash and seen
+        over = (ALARM,) if self._old_copy else (ALARM, _own_alarm())  # else the file is in force, or will be
+        await self._store.write(_keep, rules, over, to_millis(self._clock.now()))
+        if self._old_copy:
             await self.follow()
 
     async def _first(self) -> RuleSet:
@@ -250,7 +252,7 @@ class Rules:
         try:
             rules = await asyncio.to_thread(checked, source, self._config.rules.name, self._config, self.current)
         except BadConfig as error:  # its configuration is another than the publisher's
-            await self._alarm(f"{ALARM}.{socket.gethostname()}", f"rules by {said.by} were not taken here: {error}")
+            await self._alarm(_own_alarm(), f"rules by {said.by} were not taken here: {error}")
             return False
         self._judge(rules, self.judging.shadow)
         log.info("rules.adopted", rule_set=rules.hash, by=said.by)
@@ -260,12 +262,13 @@ class Rules:
     async def _agree(self) -> None:
         """A file that says something else than what is in force would mislead whoever reads it here."""
         own = await asyncio.to_thread(source_of, self._config.rules)
-        now, host = to_millis(self._clock.now()), socket.gethostname()
+        now = to_millis(self._clock.now())
         if own != self.current.source:
-            what = f"{self._config.rules.name} on {host} is not what is in force: take it from another node"
-            await self._store.write(alarms.raise_, f"{ALARM}.{host}", what, now)
+            file = f"{self._config.rules.name} on {socket.gethostname()}"
+            what = f"{file} is not what is in force: take it from another node"
+            await self._store.write(alarms.raise_, _own_alarm(), what, now)
         elif self._differs:
-            await self._store.write(alarms.clear, f"{ALARM}.{host}", now)
+            await self._store.write(alarms.clear, _own_alarm(), now)
         self._differs = own != self.current.source
 
     def _judge(self, rules: RuleSet, shadow: RuleSet | None) -> None:
@@ -322,10 +325,16 @@ def _here() -> str:
     return f"file:{socket.gethostname()}"
 
 
-def _keep(conn: Connection, rules: RuleSet, now: int) -> None:
-    """Before it judges anything, so that every decision can be explained."""
+def _own_alarm() -> str:
+    """Of this node's file alone, since each has its own."""
+    return f"{ALARM}.{socket.gethostname()}"
+
+
+def _keep(conn: Connection, rules: RuleSet, over: Sequence[str], now: int) -> None:
+    """Before it judges anything, so that every decision can be explained. `over`: alarms that a start ends."""
     keep_rule_set(conn, rules.hash, rules.source, now)
-    alarms.clear(conn, ALARM, now)
+    for key in over:
+        alarms.clear(conn, key, now)
 
 
 def _activate(conn: Connection, rules: RuleSet, by: str, now: int) -> None:

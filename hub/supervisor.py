@@ -35,7 +35,7 @@ PATIENCE = 2.0
 """Seconds that a runner has to stop; one that ignores it is left behind."""
 LOOK = 5.0
 SAY_AGAIN = 60.0
-"""Seconds after which a trouble that lasts is said again: another node that began anew may have cleared it."""
+"""Seconds after which a trouble that lasts is said again: a node that begins clears what stands and is not its own."""
 RUNNER_LEASE = 15.0
 """Seconds after which a runner of a node that says nothing is another's."""
 
@@ -165,13 +165,18 @@ class Supervisor:
         return now - max(began, (at or 0) / 1000) > (instance.configured.instance.silence or 0)
 
     async def _watch(self, began: float) -> None:
-        """Raise and clear alarms from evidence: broken plugins, failing runners, unusual silence."""
-        said: dict[str, str] = {}
+        """Raise and clear alarms from evidence: broken plugins, failing runners, unusual silence.
+
+        What stands at the start was said by the process before: it is cleared, unless it is found again.
+        """
+        said: dict[str, str] | None = None
         at = 0.0
         while True:
             self._look.clear()
             now = self.clock.now().timestamp()
             try:
+                if said is None:
+                    said = await self.store.read(alarms.standing, alarms.WATCHED)
                 found = await self._found(began, now)
                 if found != said or (found and now - at > SAY_AGAIN):
                     await self.store.write(_update, found, said.keys() - found.keys(), to_millis(self.clock.now()))

@@ -100,6 +100,7 @@ async def _serve(hub: Hub) -> int:
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     shut = _shut(hub.config)
     await hub.start()
+    await hub.store.write(alarms.clear, ALARM, to_millis(hub.clock.now()))  # it has just started with plugins.toml
     loop.add_signal_handler(signal.SIGHUP, _task(lambda: _reload(hub)))
     await _greet(hub)
     for where, why in shut:

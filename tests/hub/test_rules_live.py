@@ -61,6 +61,19 @@ async def test_what_another_node_publishes_is_adopted_and_a_differing_file_raise
     assert await desk.alarms() == []
 
 
+async def test_file_that_was_put_right_while_its_node_was_down_ends_the_alarm(desk: Desk):
+    other = Rules(desk.hub.store, desk.hub.config, desk.clock, desk.hub.fabric)
+    await other.start()
+    right = RULES.replace('["vpn"]', '["modem"]')
+    await desk.hub.rules.publish(right, "agent:eve")
+    assert await other.follow()
+    assert [key for key in await desk.alarms() if key.startswith("rules.")]
+    await desk.stop()
+    desk.rules = right
+    await desk.start()
+    assert await desk.alarms() == []
+
+
 async def test_old_copy_of_the_file_does_not_come_back_with_a_node_that_starts(desk: Desk):
     if desk.hub.store.dialect == "sqlite":
         return
