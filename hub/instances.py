@@ -94,6 +94,12 @@ class Instance:
         self.crashed_at = self.last_error_at
         self.restarts += 1
 
+    def left(self) -> None:
+        """Its runner is another node's now, which says how it fares; what else went wrong here stays."""
+        if self.last_error_at == self.crashed_at:
+            self.last_error, self.last_error_at = "", None
+        self.crashed_at = None
+
     def _now(self) -> float:
         return self.egress.clock.now().timestamp()
 

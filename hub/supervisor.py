@@ -89,6 +89,8 @@ class Supervisor:
             finally:
                 fence, port.fence = port.fence, LOST
                 await self._end(running)
+                instance.left()
+                self._look.set()
                 with suppress(StoreError, OperationalError):
                     await self.store.write(leases.drop, instance.id, fence)
 
@@ -142,6 +144,8 @@ class Supervisor:
                 self._look.set()
             finally:
                 instance.running = False
+            if _told_to_stop():  # and it raised something else, so that nothing would stop it
+                return
             if (self.clock.now() - began).total_seconds() > STEADY:
                 pause = FIRST_PAUSE
             await self.clock.sleep(random.uniform(pause / 2, pause))  # noqa: S311  # jitter, not a secret

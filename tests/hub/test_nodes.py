@@ -1,5 +1,6 @@
 """Two nodes of one installation: one PostgreSQL, one Redis, two hubs in this process."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
@@ -11,6 +12,7 @@ from hub import supervisor
 from hub.fabric.live import live
 from hub.rules import checked
 from hub.web import auth
+from hub.web.health import state_of
 from routing import Facts, RuleSet, decide
 from tests.hub.desk import RULES, Desk, installed, message
 from tests.servers import Redis, room
@@ -22,12 +24,19 @@ Two = tuple[Desk, Desk]
 @pytest.fixture
 async def nodes(prepared_url: str, redis_server: Redis) -> AsyncIterator[Two]:
     """Both run."""
+    async with _two(prepared_url, redis_server) as both:
+        yield both
+
+
+@asynccontextmanager
+async def _two(prepared_url: str, redis_server: Redis, does: str = "listen") -> AsyncIterator[Two]:
+    """`does`: what the runner `radio` does."""
     async with AsyncExitStack() as stack:
         desks = []
         for _ in range(2):
             desk = await stack.enter_async_context(installed(stack.enter_context(room("hub")), prepared_url))
             store = f'store = "{prepared_url}"\nfabric = "{redis_server.url}"'
-            await desk.start(store=store, lease=1.0, more='[instance.radio]\nkind = "radio"')
+            await desk.start(store=store, lease=1.0, more=f'[instance.radio]\nkind = "radio"\ndoes = "{does}"')
             desks.append(desk)
         yield desks[0], desks[1]
 
@@ -128,6 +137,40 @@ async def test_a_runner_whose_lease_is_another_ones_stops(nodes: Two):
         return not holder.hub.instances["radio"].running
 
     await holder.until(stopped)
+
+
+async def test_how_a_runner_fared_on_the_node_that_lost_it_is_no_alarm(prepared_url: str, redis_server: Redis):
+    async with _two(prepared_url, redis_server, "raise") as nodes:
+        await nodes[0].until(nodes[0].alarms)
+        (radio,) = [one for desk in nodes if (one := desk.hub.instances["radio"]).crashed_at is not None]
+        assert state_of(radio) == "failing"
+        await nodes[0].hub.store.write(_steal)
+
+        async def calm() -> bool:
+            return state_of(radio) == "ready" and not await nodes[0].alarms()
+
+        await nodes[0].until(calm, 15)
+        assert radio.last_error == ""
+
+
+async def test_a_runner_that_raises_when_its_lease_is_lost_does_not_begin_again(prepared_url: str, redis_server: Redis):
+    async with _two(prepared_url, redis_server, "sore") as nodes:
+
+        async def runs() -> bool:
+            return bool(_leased())
+
+        await nodes[0].until(runs)
+        await nodes[0].hub.store.write(_steal)
+
+        async def ended() -> bool:
+            return not _leased()
+
+        await nodes[0].until(ended, 15)
+        assert {state_of(desk.hub.instances["radio"]) for desk in nodes} == {"ready"}
+
+
+def _leased() -> list[asyncio.Task[None]]:
+    return [task for task in asyncio.all_tasks() if task.get_name() == "leased-radio"]
 
 
 def _steal(conn):

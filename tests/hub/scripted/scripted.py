@@ -246,7 +246,7 @@ class RadioSettings(Struct, frozen=True, kw_only=True):
 
 
 class Radio:
-    """A runner that raises, hangs, returns or ignores that it is told to stop."""
+    """A runner that raises, hangs, returns, ignores that it is told to stop, or raises then ("sore")."""
 
     contract: ClassVar[int] = 1
     kind: ClassVar[str] = "radio"
@@ -282,7 +282,11 @@ class Radio:
             except asyncio.CancelledError:
                 continue
             return
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if self.does == "sore":
+                raise ConnectionError("cut off")
 
     def parse(self, envelope: Envelope) -> Iterable[Item]:
         return _items.decode(envelope.raw)
