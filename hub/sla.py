@@ -49,7 +49,6 @@ class Promises:
     _seen: str = ""
     _any: bool = False
     """The rules promise something: else nothing is followed, until they do."""
-    _said: str | None = None
 
     async def run(self) -> None:
         """Follow what happens and fire what is due until told to stop."""
@@ -102,18 +101,28 @@ class Promises:
         return fired
 
     async def _tell(self) -> None:
-        """One alarm for all broken promises that are open, raised again only when they are others."""
-        late = await self.store.read(clocks.late)
-        more = f" and {len(late) - SHOWN} more" if len(late) > SHOWN else ""
-        text = f"promised times are broken: {', '.join(late[:SHOWN])}{more}" if late else ""
-        if text != self._said:
-            now = to_millis(self.clock.now())
-            await (
-                self.store.write(alarms.raise_, ALARM, text, now)
-                if text
-                else self.store.write(alarms.clear, ALARM, now)
-            )
-            self._said = text
+        """One alarm for all broken promises that are open, raised again only when they are others.
+
+        What stands is asked of the store, as another node may have said it; and again after each change, as what was
+        read before it may have been over by then.
+        """
+        while (wanted := await self.store.read(_wanted)) is not None:
+            await self.store.write(_say, wanted, to_millis(self.clock.now()))
+
+
+def _wanted(conn: Connection) -> str | None:
+    """What the alarm ought to say, "" that it is over; None if that is so."""
+    late = clocks.late(conn)
+    more = f" and {len(late) - SHOWN} more" if len(late) > SHOWN else ""
+    text = f"promised times are broken: {', '.join(late[:SHOWN])}{more}" if late else ""
+    return None if text == alarms.standing(conn, (ALARM,)).get(ALARM, "") else text
+
+
+def _say(conn: Connection, text: str, now: int) -> None:
+    if text:
+        alarms.raise_(conn, ALARM, text, now)
+    else:
+        alarms.clear(conn, ALARM, now)
 
 
 NextId = Callable[[], int]

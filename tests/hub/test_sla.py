@@ -5,7 +5,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from context_store import clocks, views
+from context_store import alarms, clocks, views
 from tests.hub.desk import RULES, Desk, message
 
 PROMISING = RULES.replace(
@@ -82,6 +82,19 @@ async def test_warning_and_breach_come_in_time_and_raise_an_alarm(promising: Des
         return "sla" not in await promising.alarms()
 
     await promising.until(over)
+
+
+async def test_what_another_node_said_ends_with_the_last_broken_promise(promising: Desk):
+    await promising.say(message(text="vpn"))
+    await standing(promising)
+    await promising.hub.store.write(alarms.raise_, "sla", "promised times are broken: TL-1", promising.hub.store.now())
+    (reference,) = await promising.references()
+    await promising.operate("set_query", "eve", reference, {"state": "resolved"})
+
+    async def over() -> bool:
+        return "sla" not in await promising.alarms()
+
+    await promising.until(over, 15)
 
 
 async def test_breach_comes_after_a_restart_too(promising: Desk):
