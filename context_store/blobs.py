@@ -141,7 +141,8 @@ class BlobStore:
         """Compare the folder with the table; changes nothing."""
         on_disk = {sha for sha, _ in self._files()}
         in_table = set(conn.scalars(select(blobs.c.sha256).where(blobs.c.data.is_(None))))
-        return BlobFindings(len(on_disk - in_table), tuple(sorted(in_table - on_disk)))
+        lost = sorted(sha for sha in in_table - on_disk if not self.path(sha).is_file())  # some came meanwhile
+        return BlobFindings(len(on_disk - in_table), tuple(lost))
 
     def sweep(self, conn: Connection, now_seconds: float) -> BlobFindings:
         """Remove files that no row names and that are older than the grace; run it with `Store.read`.

@@ -83,14 +83,24 @@ def corrections(conn: Connection, after: int, page: int = PAGE) -> Iterator[Corr
         yield Correction(id=row.id, query_id=row.subject_id, said=_said(row.body))
 
 
-def agents_word(conn: Connection, query: int, field: str) -> str:
-    """What an agent said last of this field of a root; "": nobody did, took it back, or it was erased."""
+AGENT = "agent"
+
+
+def who_set(conn: Connection, query: int, field: str) -> str:
+    """Of a root's field: AGENT, a rule, or what it followed from; "": nobody knows, or an agent took it back."""
     e = t.events.c
-    wanted = select(e.body).where(
+    told = select(e.body).where(
         e.subject_id == query, e.kind == "query.set", e.actor.startswith("agent:"), e.body.is_not(None)
     )
-    said = [_said(body) for body in conn.scalars(wanted.order_by(e.id))]
-    return str(next((each[field] for each in reversed(said) if field in each), ""))
+    for body in conn.scalars(told.order_by(e.id.desc())):
+        event = msgspec.json.decode(body)
+        if field in event.get("set_by", {}):
+            return str(event["set_by"][field])
+        if field in event["is"]:
+            return AGENT if event["is"][field] else ""
+    judged = select(_d.outcome).where(_d.query_id == query, _d.author == "rules").order_by(_d.id.desc()).limit(1)
+    outcome = conn.scalar(judged)
+    return str(msgspec.json.decode(outcome).get("set_by", {}).get(field, "")) if outcome else ""
 
 
 def _said(body: str) -> dict[str, Any]:

@@ -23,6 +23,8 @@ SHORTEST = 4
 """A shorter secret is not looked for: it would black out ordinary words, and protects nothing."""
 TRACE = 4000
 """Characters of a stored trace: its end, which tells most."""
+LONGEST = 64 << 10
+"""Characters that are looked through, on the event loop: an error that quotes a body may be as long as that."""
 WORDS = 500
 """Characters of what an instance shows of its last error."""
 
@@ -41,11 +43,11 @@ class Mask:
 
     def trace(self, error: BaseException) -> str:
         """As the stores keep it. It may quote what was sent."""
-        return canonical(self("".join(traceback.format_exception(error)))[-TRACE:])
+        return canonical(self("".join(traceback.format_exception(error))[-LONGEST:])[-TRACE:])
 
     def words(self, error: BaseException) -> str:
         """In one line, for an instance's evidence."""
-        return canonical(self(f"{type(error).__name__}: {error}"), WORDS)
+        return canonical(self(f"{type(error).__name__}: {error}"[:LONGEST]), WORDS)
 
 
 def _forms(secret: str) -> set[str]:

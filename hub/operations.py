@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from context_store import answering, pending, people
 from context_store import outbox as rows
 from context_store.answering import SETTABLE, STATES, Matter
-from context_store.decided import agents_word
+from context_store.decided import who_set
 from context_store.text import canonical
 from context_store.times import to_millis
 from hub.acting import TRIES, leave, matter_of
@@ -116,11 +116,11 @@ def _by_matrix(conn: Connection, hub: Rooms, matter: Matter, values: Mapping[str
     """Another impact or urgency is another priority, unless an agent or a rule gave one by itself."""
     if values.keys().isdisjoint({"impact", "urgency"}) or "priority" in values:
         return {}
-    was, now = matter.values, {**matter.values, **values}
-    before, after = (hub.rules.current.matrix.get(one["impact"], {}).get(one["urgency"]) for one in (was, now))
-    if after in (None, was["priority"]) or (before and was["priority"] not in ("", before)):
+    now = {**matter.values, **values}
+    priority = hub.rules.current.matrix.get(now["impact"], {}).get(now["urgency"])
+    if priority in (None, now["priority"]) or who_set(conn, matter.id, "priority") not in {"", MATRIX}:
         return {}
-    return {} if agents_word(conn, matter.id, "priority") else {"priority": after}
+    return {"priority": priority}
 
 
 async def merge(hub: Rooms, actor: str, user: int, other: int, why: str) -> dict[str, str]:

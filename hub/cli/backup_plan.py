@@ -188,6 +188,9 @@ def _files(root: Path, name: str, folder: Path) -> Iterator[Path]:
         return
     for place, folders, names in os.walk(root, followlinks=True, onerror=_unless_gone):
         here = Path(place)
+        if any(_same(here, up) for up in here.parents if up.is_relative_to(root)):
+            folders.clear()  # a link back: it would lead on and on
+            continue
         # Another desk, or an older backup: with it each backup would hold all before it.
         folders[:] = [
             each

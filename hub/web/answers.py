@@ -53,16 +53,26 @@ async def stored(request: web.Request, sha: bytes, headers: Mapping[str, str]) -
     answer.content_length = size
     async with _sending(request, 2 * PIECE, size):
         await answer.prepare(request)
-        if request.method != "HEAD":
-            await _pour(found, answer)
+        try:
+            if request.method != "HEAD":
+                await _pour(found, size, answer)
+        except OSError:  # half of it is out: an answer in words would be taken for the rest of the file
+            if request.transport is not None:
+                request.transport.abort()
+            raise
         await answer.write_eof()
     return answer
 
 
-async def _pour(path: Path, answer: web.StreamResponse) -> None:
+async def _pour(path: Path, size: int, answer: web.StreamResponse) -> None:
+    """Raises OSError, too, where the file has become shorter."""
     with await asyncio.to_thread(path.open, "rb") as file:
-        while piece := await asyncio.to_thread(file.read, PIECE):
+        while size:
+            piece = await asyncio.to_thread(file.read, min(PIECE, size))
+            if not piece:
+                raise OSError(f"{path} ends too soon")
             await answer.write(piece)
+            size -= len(piece)
 
 
 @asynccontextmanager

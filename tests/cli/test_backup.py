@@ -212,6 +212,14 @@ def test_large_files_behind_a_link_are_copied(tmp_path: Path):
     assert set(planned(tmp_path, "").files()) == {Path("var/blobs/9f/16d6"), Path("var/signing.key")}
 
 
+def test_links_that_lead_back_are_followed_once(tmp_path: Path):
+    data = tmp_path / "desk" / "var"
+    laid(data / "signing.key", data / "deep" / "file")
+    for link in (data / "a", data / "deep" / "b"):
+        link.symlink_to(data)
+    assert set(planned(tmp_path, "").files()) == {Path("var/signing.key"), Path("var/deep/file")}
+
+
 def test_a_backup_holds_no_older_one(tmp_path: Path):
     data = tmp_path / "desk" / "var"
     laid(data / "signing.key", data / "old" / "plugins.toml", data / "old" / "var" / "signing.key")

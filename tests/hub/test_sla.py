@@ -182,8 +182,17 @@ async def test_priority_that_a_rule_set_by_itself_stays(hub_under_test: Desk):
     await hub_under_test.start()
     await hub_under_test.say(message(text="the chief asks"))
     (reference,) = await hub_under_test.references()
-    await hub_under_test.operate("set_query", "eve", reference, {"impact": "person", "urgency": "medium"})
-    assert await hub_under_test.column("SELECT priority FROM queries") == ["P1"]
+    for changes, priority in (
+        ({"impact": "person", "urgency": "medium"}, "P1"),
+        ({"urgency": ""}, "P1"),
+        ({"urgency": "high"}, "P1"),
+        ({"priority": ""}, ""),
+        ({"urgency": "medium"}, "P4"),
+        ({"impact": "organisation", "urgency": "critical"}, "P1"),
+        ({"impact": "person", "urgency": "medium"}, "P4"),
+    ):
+        await hub_under_test.operate("set_query", "eve", reference, changes)
+        assert await hub_under_test.column("SELECT priority FROM queries") == [priority], changes
 
 
 async def test_reopened_query_runs_on_without_the_time_between(promising: Desk):

@@ -1,6 +1,7 @@
 """Large answers while they are taken: bounded for everybody and for each peer, whole, and not for ever (R10)."""
 
 import asyncio
+import os
 import socket as sockets
 from contextlib import suppress
 from hashlib import sha256
@@ -47,13 +48,13 @@ async def asked(desk):
     """Ask for a path as an agent, and read nothing of the answer."""
     opened = []
 
-    async def ask(path: str, port: int | None = None):
+    async def ask(path: str, port: int | None = None, more: str = "Connection: close\r\n"):
         sock = sockets.socket()
         sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 8192)
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port or int(desk.url.rsplit(":", 1)[1])))
         cookie = f"Cookie: trunkline={await desk.session('viewer')}"
-        sock.send(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{cookie}\r\n\r\n".encode())
+        sock.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n{more}{cookie}\r\n\r\n".encode())
         opened.append(sock)
         return sock
 
@@ -94,6 +95,16 @@ async def test_of_a_large_file_only_pieces_are_held(desk, file, asked):
 async def test_a_changed_file_is_not_sent(client, desk, file):
     desk.blobs.path(sha256(LARGE).digest()).write_bytes(LARGE[:-1] + b"x")
     assert (await (await client("viewer")).get(file)).status == 500
+
+
+async def test_a_file_that_ends_too_soon_ends_its_connection(desk, file, asked):
+    """Its length is said already: whatever came behind would be taken for the rest of it."""
+    sock = await asked(file, more="")
+    await until(lambda: desk.app[ANSWERS].held[1] == 1)
+    os.truncate(desk.blobs.path(sha256(LARGE).digest()), 10 * MIB)
+    come = await read(sock)
+    assert (come.count(b"HTTP/1.1 "), len(come) < len(LARGE)) == (1, True)
+    await until(lambda: desk.app[ANSWERS].held == (0, 0))
 
 
 async def test_a_large_page_comes_whole(client, text):
