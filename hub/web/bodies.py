@@ -21,7 +21,7 @@ AFTER = {"Retry-After": "5"}
 
 
 class Bodies:
-    """How much is being read, in bytes and bodies, of everybody and of each peer."""
+    """How much is being read, or sent (`answers`), in bytes and bodies, of everybody and of each peer."""
 
     def __init__(self, limits: Limits, times: int = TIMES) -> None:
         """`limits.waiting` bodies and `times` `limits.waiting_bytes`; a peer has half of each."""

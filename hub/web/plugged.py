@@ -20,7 +20,7 @@ from hub.web.bodies import AFTER
 from hub.web.inbound import described
 from hub.web.peer import peer_of
 from hub.web.protocol import Connection
-from hub.web.site import HUB, instance_of
+from hub.web.site import HUB, SHARED, instance_of
 from hub.web.waiting import Held, Waiting
 from plugins import Page, Request
 
@@ -35,7 +35,7 @@ MOST = 50_000
 """Connections, some 30 KiB of memory each."""
 FAREWELL = 5.0
 """Seconds in which all peers may answer that they have heard of a stop."""
-REFUSED = AFTER | polled.HEADERS
+REFUSED = AFTER | SHARED
 """Scripts of other sites may read when to come again."""
 
 

@@ -22,6 +22,7 @@ from hub.instances import Instance
 from hub.rooms import Rooms
 from hub.web.bodies import body
 from hub.web.inbound import described
+from hub.web.site import SHARED
 from plugins import Request
 
 log = structlog.get_logger("trunkline.web")
@@ -34,7 +35,6 @@ GATHER = 0.02
 """Seconds for what comes right behind the first frame."""
 FAREWELL = 2.0
 """Seconds in which a connector takes note that its peer has gone."""
-HEADERS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
 
 _frames = msgspec.json.Decoder(list[str])
 
@@ -95,7 +95,7 @@ def count(hub: Rooms, instance: Instance, peer: str, what: str = "") -> None:
     """One more request of the peer. Raises HTTPTooManyRequests."""
     if not hub.intake.allow(instance.id, peer, what):
         text = "Too much comes from your address at once. Try again in a minute."
-        raise web.HTTPTooManyRequests(text=text, headers={"Retry-After": "60", **HEADERS})
+        raise web.HTTPTooManyRequests(text=text, headers={"Retry-After": "60", **SHARED})
 
 
 async def answer(request: web.Request, instance: Instance, hub: Rooms, peer: str, open_: WeakSet[Link]) -> web.Response:
@@ -119,7 +119,7 @@ async def answer(request: web.Request, instance: Instance, hub: Rooms, peer: str
         waiting.cancel()
         answered = link.leave()
         await _ended(serving, instance)
-    return web.Response(body=msgspec.json.encode(answered), content_type="application/json", headers=HEADERS)
+    return web.Response(body=msgspec.json.encode(answered), content_type="application/json", headers=SHARED)
 
 
 async def _ended(serving: "asyncio.Task[Any]", instance: Instance) -> None:

@@ -24,6 +24,8 @@ from plugins import CAUSES
 HUB = web.AppKey("hub", Rooms)
 OPERATIONS = web.AppKey("operations", Operations)
 
+SHARED = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
+"""Of answers that scripts of other sites may read, and when to come again in them."""
 HEADERS = {
     # Nothing inline, nothing from elsewhere, no frame around us: what a mail smuggles into a page stays text.
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
@@ -53,10 +55,9 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 
 def out_of_order() -> web.HTTPServiceUnavailable:
-    """While its plugin is broken; scripts of other sites may read when to come again."""
-    shared = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
+    """While its plugin is broken."""
     text = "This is out of order just now. Try again later."
-    return web.HTTPServiceUnavailable(text=text, headers={"Retry-After": "30", **shared})
+    return web.HTTPServiceUnavailable(text=text, headers={"Retry-After": "30", **SHARED})
 
 
 def instance_of(request: web.Request, role: str) -> Instance:

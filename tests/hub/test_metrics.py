@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -175,34 +174,6 @@ async def test_the_document_names_every_metric_and_no_other(desk: Desk):
     told -= {name for name in told if name.endswith("_created")}
     written = set(re.findall(r"`(trunkline_[a-z_]+)`", DOCUMENT.read_text()))
     assert {name.removesuffix("_total") for name in written} == told
-
-
-async def test_the_watchdog_names_the_plugin_that_blocks_the_loop(desk: Desk, capsys):
-    line = desk.hub.instances["chat"].connector
-    await asyncio.sleep(0.2)
-    capsys.readouterr()
-
-    class Slow:
-        """A webhook whose verify waits where it must not."""
-
-        def __getattr__(self, name: str):
-            return getattr(line, name)
-
-        def verify(self, request):
-            time.sleep(0.5)
-            return line.verify(request)
-
-    desk.hub.instances["chat"].connector = Slow()
-    assert await desk.post(message("m1")) == 200
-    said = capsys.readouterr().out
-    desk.hub.instances["chat"].connector = line
-    assert "loop.blocked" in said
-    assert re.search(r"instance\S*=\S*chat", said)
-    assert "time.sleep(0.5)" in said
-    found = await values(desk)
-    assert found["loop_blocked_total",] >= 1
-    assert found["loop_lag_seconds_bucket", "0.25"] < found["loop_lag_seconds_count",]
-    await desk.settle()
 
 
 async def test_what_a_connector_logs_while_it_parses_names_its_envelope(desk: Desk, monkeypatch):

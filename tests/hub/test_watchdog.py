@@ -5,7 +5,10 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import pytest
 
 from tests.hub.desk import Desk, message
 
@@ -30,23 +33,31 @@ asyncio.run(main())
 """
 
 
-async def test_a_plugin_that_holds_the_interpreter_is_counted_and_named(desk: Desk, capsys):
+@pytest.mark.parametrize(
+    ("block", "where"),
+    [
+        (lambda: time.sleep(0.5), r"time\.sleep\(0\.5\)"),
+        # a regular expression gives the GIL back at its end: no other thread runs meanwhile
+        (lambda: re.match(r"(\w+\s?)*$", "a" * 22 + "!"), r"re/__init__\.py"),
+    ],
+)
+async def test_a_plugin_that_blocks_the_loop_is_counted_and_named(desk: Desk, capsys, block, where):
     line = desk.hub.instances["chat"].connector
     await asyncio.sleep(0.2)
     capsys.readouterr()
 
-    class Backtracking:
-        """A webhook whose verify lets no other thread run: a regular expression gives the GIL back at its end."""
+    class Slow:
+        """A webhook whose verify takes its time where it must not."""
 
         def __getattr__(self, name: str):
             return getattr(line, name)
 
         def verify(self, request):
-            re.match(r"(\w+\s?)*$", "a" * 22 + "!")
+            block()
             return line.verify(request)
 
     before = _counted(desk)
-    desk.hub.instances["chat"].connector = Backtracking()
+    desk.hub.instances["chat"].connector = Slow()
 
     async def counted() -> bool:  # a machine so busy that we get less than half a processor excuses us
         assert await desk.post(message()) == 200
@@ -57,7 +68,9 @@ async def test_a_plugin_that_holds_the_interpreter_is_counted_and_named(desk: De
     said = capsys.readouterr().out
     desk.hub.instances["chat"].connector = line
     assert re.search(r"loop\.blocked.*instance\S*=\S*chat", said)
-    assert re.search(r"where\S*=.*re/__init__\.py", said)
+    assert re.search(where, said)
+    lags = desk.hub.telemetry.registry.get_sample_value
+    assert lags("trunkline_loop_lag_seconds_bucket", {"le": "0.25"}) < lags("trunkline_loop_lag_seconds_count")
     await desk.settle()
 
 
